@@ -147,6 +147,31 @@ def test_a_folder_is_read_as_its_catalogue_is(tmp_path: Path) -> None:
     assert "broken.json" in tierdrill(tmp_path / "home", "validate", own / "experiments").out
 
 
+def test_documents_in_json_are_read_and_other_json_is_named(tmp_path: Path) -> None:
+    own = copied_catalogue(tmp_path / "own")
+    drill = own / "drills" / "slow-link.yaml"
+    (read,) = yaml.safe_load_all(drill.read_text())
+    drill.with_suffix(".json").write_text(json.dumps(read | {"guardrials": []}))
+    drill.unlink()
+    (own / "drills" / "monday.json").write_text('{"at": 1}\n{"at": 2}\n')
+    done = tierdrill(tmp_path / "home", "validate", own)
+    assert "drills/slow-link.json:1:" in done.out
+    assert "(did you mean guardrails?)" in done.out
+    assert f"warning: {own}/drills/monday.json:1:1: no document, and not read; " in done.out
+
+
+def test_validate_counts_documents_and_not_files(tmp_path: Path) -> None:
+    own = copied_catalogue(tmp_path / "own")
+    files = sorted((own / "drills").glob("slow-link*.yaml"))[:2]
+    together = own / "drills" / "two.yaml"
+    together.write_text("---\n".join(file.read_text() for file in files))
+    for file in files:
+        file.unlink()
+    assert "2 documents in " in tierdrill(tmp_path / "home", "validate", together).out
+    together.write_text(together.read_text().replace("phases:", "phrases:"))
+    assert tierdrill(tmp_path / "home", "validate", together).err.endswith("problems in 1 file\n")
+
+
 def test_files_that_are_none_and_links_in_a_circle_are_problems(tmp_path: Path) -> None:
     folder = tmp_path / "odd"
     folder.mkdir()

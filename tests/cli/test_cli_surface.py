@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from click import Command, Context, Group
 
 from tests.cli.support import COMMAND, ROOT, environment, tierdrill
 from tierdrill.cli.command_table import ENTRIES
-from tierdrill.cli.main import cli
+from tierdrill.cli.main import cli, main
 
 
 def test_every_command_is_listed_has_help_and_is_documented(tmp_path: Path) -> None:
@@ -134,6 +135,41 @@ def test_bad_input_is_one_clear_line(tmp_path: Path, words: tuple[str, ...], sai
     assert done.err.startswith("tierdrill: ")
     assert len(done.err.splitlines()) == 1
     assert not list(tmp_path.glob("home/runs/*"))
+
+
+TREND = {"drills", "false_alarms", "format", "never_run", "now", "regressions", "runs", "since", "tiers"}
+LISTS = {
+    ("audit", "show"): {"entries"},
+    ("history", "--runs", "--format", "jsonl"): None,
+    ("notify", "log"): {"counts", "messages"},
+    ("rollout", "show"): {"rollouts"},
+    ("schedule", "log"): {"gaps", "scheduler", "slots"},
+    ("schedule", "status"): {"entries", "locks", "schedulers", "slots"},
+    ("train", "coverage"): {"cells", "gaps", "levels", "people", "scenarios"},
+    ("train", "progress"): [],
+    ("trend",): TREND,
+    ("gameday", "list"): [],
+    ("web", "token", "list"): {"tokens"},
+}
+"""What commands that list something print as JSON where there is nothing: the same keys as where there is."""
+
+
+@pytest.mark.parametrize("words", LISTS, ids=" ".join)
+def test_a_list_of_nothing_is_an_empty_list_and_no_error(
+    tmp_path: Path, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / "home"
+    monkeypatch.setenv("TIERDRILL_HOME", str(home))
+    assert main([*words, *(() if "--format" in words else ("--json",))]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    if (keys := LISTS[words]) is None:
+        assert said.out == ""
+    else:
+        found = json.loads(said.out)
+        assert (set(found) if isinstance(found, dict) else found) == keys
+    assert main(words) == 0
+    assert not home.exists()
 
 
 @pytest.mark.parametrize("words", [(), ("lab",), ("ops",)])

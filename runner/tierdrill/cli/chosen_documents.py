@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from tierdrill.cli.drill_documents import all_seen_from_here, read
 from tierdrill.cli.folders import FOLDERS
+from tierdrill.text import plural
 
 if TYPE_CHECKING:
     from tierdrill.documents.catalogue import Catalogue
     from tierdrill.documents.problems import Problem
 
-ENDINGS = (".yaml", ".yml", ".json")
 CALENDAR_FILE = ".ics"
 
 
@@ -53,10 +53,16 @@ def read_group(root: Path, only: Sequence[Path] | None) -> tuple[Catalogue, list
     return catalogue, [problem for problem in problems if _real(Path(problem.path)) in wanted]
 
 
+def problem_count(problems: Sequence[Problem]) -> str:
+    return f"{plural(len(problems), 'problem')} in {plural(len({one.path for one in problems}), 'file')}"
+
+
 def _is_document(file: Path) -> bool:
-    """Whether a file is read where its folder was named: as its catalogue would be, with JSON in experiments/ only."""
-    room = next((parent.name for parent in file.parents if parent.name in FOLDERS), "experiments")
-    return file.suffix in ENDINGS and (file.suffix != ".json" or room == "experiments")
+    """Whether a file is read where its folder was named: as its catalogue would be."""
+    from tierdrill.documents.catalogue import SCHEMAS
+    from tierdrill.documents.catalogue_reader import ENDINGS
+
+    return file.suffix in ENDINGS and file.parent.name != SCHEMAS.name
 
 
 def _not_in(root: Path, only: Sequence[Path]) -> list[Path]:

@@ -18,13 +18,11 @@ def find_record(home: Path, run: str | None) -> RunRecord:
     """The run of that name or unique beginning, the last run if none is named; Refusal where there is none."""
     from tierdrill.history.history_store import HistoryStore
 
-    if not (home / "history.db").exists():
-        raise Refusal(f"no runs in {home}; start one with `tierdrill run DRILL`")
-    with closing(HistoryStore(home)) as store:
-        record = store.find(run)
+    with HistoryStore.kept(home) as store:
+        record = store.find(run) if store else None
         if record is not None:
             return record
-        known = store.runs(limit=5)
+        known = store.runs(limit=5) if store else []
     if run is None or not known:
         raise Refusal(f"no runs in {home}; start one with `tierdrill run DRILL`")
     names = ", ".join(each.run for each in known)
@@ -102,9 +100,7 @@ def events_of(
 
 
 def _recorded_digest(home: Path, run: str) -> str | None:
-    from tierdrill.history.ledger import LEDGER_FILE, Ledger
+    from tierdrill.history.ledger import Ledger
 
-    if not (home / LEDGER_FILE).exists():
-        return None
-    with closing(Ledger(home)) as ledger:
-        return ledger.digest(run)
+    with Ledger.kept(home) as ledger:
+        return ledger.digest(run) if ledger else None

@@ -54,9 +54,9 @@ def prune(
 
     HistoryError or LedgerError where those cannot be read; what keeps one run from going is among the problems.
     """
-    if not (home / "history.db").exists():
-        return Pruned((), ())
-    with closing(HistoryStore(home)) as store:
+    with HistoryStore.kept(home) as store:
+        if store is None:
+            return Pruned((), ())
         ruled = rulings(store.runs(limit=-1), keep, now, _needed(home))
         every = [(ruling, _bulk(store, home, ruling.record.run)) for ruling in ruled if ruling.goes]
         candidates = [(ruling, bulk) for ruling, bulk in every if bulk.events or bulk.folder_bytes]
@@ -82,9 +82,9 @@ def prune(
 
 def _needed(home: Path) -> dict[str, str]:
     """The runs that somebody still needs, with the reason."""
-    if not (home / "ledger.db").exists():
-        return {}
-    with closing(Ledger(home)) as ledger:
+    with Ledger.kept(home) as ledger:
+        if ledger is None:
+            return {}
         living = [one.run for one in ledger.processes() if ledger.alive(one.run, one.process)]
         needed = {lock[1]: f"it holds environment {lock[0]}" for lock in ledger.locks()}
         needed |= dict.fromkeys(living, "one of its processes is still alive")

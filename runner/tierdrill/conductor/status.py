@@ -21,10 +21,8 @@ from tierdrill.targets.target_registry import labs_of
 
 def live_runs(home: Path) -> dict[str, int]:
     """The runs that go on, with their runner's process id."""
-    if not (home / "ledger.db").exists():
-        return {}
-    with closing(Ledger(home)) as ledger:
-        return live_in(ledger)
+    with Ledger.kept(home) as ledger:
+        return live_in(ledger) if ledger else {}
 
 
 def live_in(ledger: Ledger) -> dict[str, int]:
@@ -59,11 +57,12 @@ def reapers(home: Path) -> set[str]:
 
 def look(home: Path) -> dict[str, Any]:
     """Everything there is to tell. Not `clean`: something is injected, or left behind, that no run looks after."""
-    live: dict[str, int] = {}
+    live = live_runs(home)
     faults, strays, locks = list[dict[str, Any]](), list[dict[str, Any]](), list[dict[str, Any]]()
-    if (home / "ledger.db").exists():
-        live = live_runs(home)
-        with closing(Ledger(home)) as ledger:
+    with Ledger.kept(home) as ledger:
+        if ledger is None:
+            halt = kill_switch(home).thrown()
+        else:
             halt = ledger.halted()
             faults = _faults(home, ledger, live)
             strays = [
@@ -72,14 +71,12 @@ def look(home: Path) -> dict[str, Any]:
                 if process.run not in live and process.process.lives()
             ]
             held = ledger.locks(living=True)
-        strays += [
-            {"run": run, "role": "stopped reaper", "pid": process.pid}
-            for run, process in stopped_reapers(home).items()
-            if run not in live
-        ]
-        locks = [{"environment": lock[0], "run": lock[1], "pid": lock[2], "owner": lock[3]} for lock in held]
-    else:
-        halt = kill_switch(home).thrown()
+            locks = [{"environment": lock[0], "run": lock[1], "pid": lock[2], "owner": lock[3]} for lock in held]
+            strays += [
+                {"run": run, "role": "stopped reaper", "pid": process.pid}
+                for run, process in stopped_reapers(home).items()
+                if run not in live
+            ]
     labs = [
         {
             "name": lab.name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from tierdrill.documents.models.calendar import Calendar
@@ -21,6 +21,8 @@ from tierdrill.documents.pace import drill_in, paced_playbook
 from tierdrill.documents.problems import Problem
 
 KEPT_OUT = "(kept out)"
+SCHEMAS = PurePath("drills/schema")
+"""Where a catalogue has JSON Schemas for editors; documents are never there."""
 
 Document = Tiers | Workloads | Environment | Playbook | Drill | Calendar | GameDay | Scenario | TierTests
 KINDS: dict[str, type[Document]] = {

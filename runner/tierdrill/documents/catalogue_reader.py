@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from tierdrill.did_you_mean import nearest
 from tierdrill.documents.bounded_files import read_file
-from tierdrill.documents.catalogue import KINDS, Catalogue, Document, Experiment
+from tierdrill.documents.catalogue import KINDS, SCHEMAS, Catalogue, Document, Experiment
 from tierdrill.documents.check import check_documents
 from tierdrill.documents.problems import Problem, in_order, shown
 from tierdrill.documents.reading.located_errors import as_name, problems_of
@@ -21,6 +21,7 @@ from tierdrill.documents.reading.yaml_positions import Source, read_text
 from tierdrill.text import either, listed
 
 FOLDERS = ("drills", "experiments", "playbooks")
+ENDINGS = (".yaml", ".yml", ".json")
 _NAME = re.compile(rb"\bname\s*:\s*[\"']?([A-Za-z0-9][A-Za-z0-9-]*)")
 FROM_DOCUMENT = {"written": True}
 """Validation context of what people wrote: quantities must carry their units, as floats made in code do not."""
@@ -88,6 +89,10 @@ def read_files(paths: Sequence[Path], root: Path) -> Reading:
                 reading.experiments[shown_path] = experiment_name(path)
                 reading.suspects.add(experiment_name(path))
             continue
+        if _is_other_json(path, raw):
+            right = "a document in JSON has the keys apiVersion and kind"
+            reading.catalogue.warnings.append(Problem(shown_path, 1, 1, "no document, and not read", right))
+            continue
         sources, problems = read_text(shown_path, raw)
         if _holds_experiment(path, sources):
             sources, problems, odd = as_chaos_toolkit_reads(shown_path, raw, sources, problems)
@@ -114,15 +119,14 @@ def read_pasted(text: str, name: str) -> Reading:
 def catalogue_files(root: Path) -> list[Path] | None:
     """The files that are read of the tree, in order; None where none of its folders is there."""
     folders = [root / name for name in FOLDERS if (root / name).is_dir()]
-    return [path for folder in folders for path in _files(folder, folder.name == "experiments")] if folders else None
+    return [path for folder in folders for path in _files(folder)] if folders else None
 
 
-def _files(folder: Path, experiments: bool) -> list[Path]:
-    endings = (".yaml", ".yml", ".json") if experiments else (".yaml", ".yml")
+def _files(folder: Path) -> list[Path]:
     found: list[Path] = []
     for where, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith((".", "__"))]
-        found += [Path(where, name) for name in names if name.endswith(endings) and not name.startswith(".")]
+        folders[:] = [name for name in folders if name != SCHEMAS.name and not name.startswith((".", "__"))]
+        found += [Path(where, name) for name in names if name.endswith(ENDINGS) and not name.startswith(".")]
     return sorted(found)
 
 
@@ -140,6 +144,13 @@ def _take(reading: Reading, source: Source, path: Path) -> None:
         return
     name = experiment_name(path)
     _keep(reading, EXPERIMENT, name, source, path, Experiment(name=name, path=path, content=data))
+
+
+def _is_other_json(path: Path, raw: bytes) -> bool:
+    """Whether it is no document: a recorded load, say, or a dashboard."""
+    if path.suffix != ".json" or "experiments" in path.parts:
+        return False
+    return b'"apiVersion"' not in raw and b'"kind"' not in raw
 
 
 def _holds_experiment(path: Path, sources: list[Source]) -> bool:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from tierdrill.process.safe_files import locked
 
@@ -263,3 +263,13 @@ class DatabaseFile:
 
     def close(self) -> None:
         self._database.close()
+
+    @classmethod
+    @contextmanager
+    def kept(cls, home: Path) -> Iterator[Self | None]:
+        """The home's file, for as long as the block lasts; None where there is none yet: looking makes none."""
+        if not (home / cls.FILE).exists():
+            yield None
+            return
+        with contextlib.closing(cls(home)) as store:
+            yield store

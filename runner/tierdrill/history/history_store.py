@@ -76,6 +76,13 @@ class FiguresRecord:
     data: str | None
 
 
+def run_named(home: Path, run: str) -> RunRecord | None:
+    """The run of exactly that name, if that home has it."""
+    with HistoryStore.kept(home) as store:
+        record = store.find(run) if store else None
+    return record if record is not None and record.run == run else None
+
+
 class HistoryStore(DatabaseFile):
     """All runs of one home. Safe for several processes at once (SQLite's locking); one instance per thread."""
 

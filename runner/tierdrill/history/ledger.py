@@ -267,10 +267,8 @@ class Ledger(DatabaseFile):
 
 def halted(home: Path) -> Halt | None:
     """The halt in force in that home, if any; nothing is made where nothing is."""
-    if (home / LEDGER_FILE).exists():
-        with closing(Ledger(home)) as ledger:
-            return ledger.halted()
-    return kill_switch(home).thrown()
+    with Ledger.kept(home) as ledger:
+        return ledger.halted() if ledger else kill_switch(home).thrown()
 
 
 def throw_kill_switch(home: Path, author: str, reason: str) -> str:

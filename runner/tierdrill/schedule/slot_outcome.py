@@ -3,11 +3,10 @@
 import asyncio
 import signal
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from tierdrill.history.history_store import HistoryError, HistoryStore, RunRecord
+from tierdrill.history.history_store import HistoryError, RunRecord, run_named
 from tierdrill.process.child import start
 from tierdrill.process.programs import Program, user_environment
 from tierdrill.schedule.store.slot_records import Attempt, SlotState, worst
@@ -95,14 +94,10 @@ RECOVER_S = 300.0
 
 def run_record(home: Path, run: str) -> tuple[RunRecord | None, str]:
     """The run's line in the history, None if it has none; and why it could not be read."""
-    if not (home / "history.db").exists():
-        return None, ""
     try:
-        with closing(HistoryStore(home)) as store:
-            record = store.find(run)
+        return run_named(home, run), ""
     except HistoryError as error:
         return None, str(error)
-    return (record if record is not None and record.run == run else None), ""
 
 
 def reaper_lives(home: Path, run: str) -> bool:

@@ -7,10 +7,9 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from pathlib import Path
 
-from tierdrill.history.history_store import HistoryStore
+from tierdrill.history.history_store import run_named
 from tierdrill.process.child import Child, start, tail
 from tierdrill.process.programs import user_environment
 from tierdrill.web.request_guard import Refused
@@ -39,11 +38,7 @@ class CommandStarts:
         """
 
         def begun() -> bool:
-            if not (self._home / "history.db").exists():
-                return False
-            with closing(HistoryStore(self._home)) as store:
-                record = store.find(run)
-            return record is not None and record.run == run
+            return run_named(self._home, run) is not None
 
         await self.begin(f"run-{run}", ["run", *words, "--name", run, "--plain"], person, begun)
 

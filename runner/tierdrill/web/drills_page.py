@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -140,10 +139,8 @@ def rows_of(catalogue: Catalogue, trend: Trend) -> list[DrillRow]:
 
 
 def _trend(home: Path, catalogue: Catalogue) -> Trend:
-    figures: list[RunFigures] = []
-    if (home / "history.db").exists():
-        with closing(HistoryStore(home)) as store:
-            figures = all_figures(store)
+    with HistoryStore.kept(home) as store:
+        figures = all_figures(store) if store else []
     return trend_of(figures, time.time(), None, judged_tiers(catalogue))
 
 

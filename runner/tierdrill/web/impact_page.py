@@ -82,10 +82,9 @@ async def _page(
 
 def _runs(home: Path) -> list[str]:
     """The names of the latest runs of drills."""
-    if not (home / "history.db").exists():
-        return []
-    with closing(HistoryStore(home)) as store:
-        return [one.run for one in store.runs(limit=RUNS_OFFERED) if one.variant != EXERCISE]
+    with HistoryStore.kept(home) as store:
+        runs = store.runs(limit=RUNS_OFFERED) if store else []
+    return [one.run for one in runs if one.variant != EXERCISE]
 
 
 def _impact(home: Path, catalogue: Catalogue, environment: str, text: str, run: str) -> Impact | list[str]:

@@ -16,7 +16,7 @@ from tierdrill.history.audit_log import AUDIT_FILE
 from tierdrill.history.history_store import HistoryStore
 from tierdrill.history.kill_switch import Halt, kill_switch
 from tierdrill.history.kinds.run_kinds import RunStarted
-from tierdrill.history.ledger import LEDGER_FILE, Ledger, LedgerError, halted
+from tierdrill.history.ledger import Ledger, LedgerError, halted
 from tierdrill.history.sealed import EXERCISE
 from tierdrill.policy.rule_overrides import RuleOverride, in_force
 from tierdrill.report.live import current_rows
@@ -98,9 +98,9 @@ def _overrides(home: Path, size: int, changed: int) -> tuple[RuleOverride, ...]:
 
 def home_now(home: Path) -> HomeNow:
     """LedgerError, HistoryError where the home cannot be read."""
-    if not (home / LEDGER_FILE).exists():
-        return HomeNow(kill_switch(home).thrown(), overrides=overrides_of(home))
-    with closing(Ledger(home)) as ledger:
+    with Ledger.kept(home) as ledger:
+        if ledger is None:
+            return HomeNow(kill_switch(home).thrown(), overrides=overrides_of(home))
         halt, live = ledger.halted(), live_in(ledger)
         left = [entry for entry in ledger.open_faults() if entry.run not in live]
     names = sorted(live)

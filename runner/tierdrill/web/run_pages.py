@@ -14,8 +14,8 @@ from starlette.responses import Response
 
 from tierdrill.conductor.status import live_runs
 from tierdrill.history.hash_chain import standing_of
-from tierdrill.history.history_store import HistoryStore
-from tierdrill.history.ledger import LEDGER_FILE, Ledger
+from tierdrill.history.history_store import HistoryStore, run_named
+from tierdrill.history.ledger import Ledger
 from tierdrill.history.sealed import EXERCISE
 from tierdrill.judge.judge import judge, setting_in
 from tierdrill.report.run.html_report import report_body
@@ -45,11 +45,9 @@ class OneRun:
 async def runs_page(ask: Ask) -> Response:
     def read() -> list[OneRun]:
         home = ask.dashboard.options.home
-        if not (home / "history.db").exists():
-            return []
         live = live_runs(home)
-        with closing(HistoryStore(home)) as store:
-            records = store.runs(limit=LIST_MAX)
+        with HistoryStore.kept(home) as store:
+            records = store.runs(limit=LIST_MAX) if store else []
         return [
             OneRun(record, record.status is None and record.run in live)
             for record in records
@@ -108,14 +106,12 @@ def _is_over(home: Path, run: str) -> bool:
 
 def _find(home: Path, run: str) -> OneRun:
     """Refused for a name that no run of a drill has."""
-    if (home / "history.db").exists():
-        with closing(HistoryStore(home)) as store:
-            record = store.find(run)
-        if record is not None and record.run == run and record.variant == EXERCISE:
-            raise Refused(404, f"{run} is an exercise: its score and debrief are with the training pages.")
-        if record is not None and record.run == run:
-            return OneRun(record, record.status is None and run in live_runs(home))
-    raise Refused(404, f"There is no run {run!r} in this home.")
+    record = run_named(home, run)
+    if record is None:
+        raise Refused(404, f"There is no run {run!r} in this home.")
+    if record.variant == EXERCISE:
+        raise Refused(404, f"{run} is an exercise: its score and debrief are with the training pages.")
+    return OneRun(record, record.status is None and run in live_runs(home))
 
 
 def _report(home: Path, record: RunRecord) -> tuple[Markup | None, str]:
@@ -131,10 +127,8 @@ def _report(home: Path, record: RunRecord) -> tuple[Markup | None, str]:
 
 
 def _recorded(home: Path, run: str) -> str | None:
-    if not (home / LEDGER_FILE).exists():
-        return None
-    with closing(Ledger(home)) as ledger:
-        return ledger.digest(run)
+    with Ledger.kept(home) as ledger:
+        return ledger.digest(run) if ledger else None
 
 
 @lru_cache(maxsize=REPORTS_KEPT)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,10 +59,10 @@ def _coming(catalogue: Catalogue) -> tuple[list[ShownSlot], list[str]]:
 
 def _past(home: Path) -> tuple[dict[str, Any] | None, list[dict[str, Any]], str]:
     """What the store says and its latest slots, or why it says nothing."""
-    if not (home / "schedule.db").exists():
-        return None, [], "No scheduler has run in this home: tierdrill scheduler starts one."
     try:
-        with closing(ScheduleStore(home)) as store:
+        with ScheduleStore.kept(home) as store:
+            if store is None:
+                return None, [], "No scheduler has run in this home: tierdrill scheduler starts one."
             latest = [slot_data(record, store.attempts(record.slot.key)) for record in store.latest(PAST)]
             return summary(store), latest, ""
     except StoreCorrupt as error:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 
 from tierdrill.documents.models.scenario import LEVELS
-from tierdrill.history.history_store import HistoryStore
+from tierdrill.history.history_store import HistoryStore, run_named
 from tierdrill.history.sealed import EXERCISE
 from tierdrill.home import run_folder
 from tierdrill.process.safe_files import write_private
@@ -174,12 +174,9 @@ async def ended_parts(ask: Ask) -> dict[str, str]:
 def _known(ask: Ask) -> None:
     """Refused for a name that no exercise of this home has."""
     home = ask.dashboard.options.home
-    if (home / "history.db").exists():
-        with closing(HistoryStore(home)) as store:
-            record = store.find(ask.name)
-        if record is not None and (record.run, record.variant) == (ask.name, EXERCISE):
-            return
-    raise Refused(404, f"There is no exercise {ask.name!r} in this home.")
+    record = run_named(home, ask.name)
+    if record is None or record.variant != EXERCISE:
+        raise Refused(404, f"There is no exercise {ask.name!r} in this home.")
 
 
 def _debrief(ask: Ask) -> Path:
@@ -263,10 +260,9 @@ def _token(home: Path, exercise: str) -> str:
 
 def _past(home: Path) -> list[str]:
     """Exercises that have ended and have a debrief, the newest first."""
-    if not (home / "history.db").exists():
-        return []
-    with closing(HistoryStore(home)) as store:
-        runs = [one.run for one in store.runs(limit=500) if one.variant == EXERCISE and one.status is not None]
+    with HistoryStore.kept(home) as store:
+        kept = store.runs(limit=500) if store else []
+    runs = [one.run for one in kept if one.variant == EXERCISE and one.status is not None]
     return [run for run in runs if (run_folder(home, run) / DEBRIEF).exists()]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tierdrill.credentials import ServerLogin
 from tierdrill.documents.catalogue import DrillSetting
-from tierdrill.history.history_store import HistoryStore
+from tierdrill.history.history_store import HistoryStore, run_named
 from tierdrill.history.kinds.run_kinds import RunStarted
 from tierdrill.history.sealed import EXERCISE
 from tierdrill.targets.base import Endpoint, TargetError
@@ -70,12 +70,10 @@ def _labs(home: Path, catalogue: Catalogue, settings: dict[str, DrillSetting]) -
 
 def _setting_of_run(home: Path, run: str) -> DrillSetting | None:
     """The documents of a drill's run, which its history begins with."""
-    if not (home / "history.db").exists():
+    record = run_named(home, run)
+    if record is None or record.variant == EXERCISE:
         return None
     with closing(HistoryStore(home)) as store:
-        record = store.find(run)
-        if record is None or record.run != run or record.variant == EXERCISE:
-            return None
         first = store.events(run, limit=1)
     said = first[0].payload if first else None
     return DrillSetting.from_json(dict(said.setting)) if isinstance(said, RunStarted) and said.setting else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -67,10 +66,8 @@ def _figures(here: Surroundings, drill: str | None, since: float | None) -> list
     from tierdrill.conductor.finalize import all_figures
     from tierdrill.history.history_store import HistoryStore
 
-    if not (here.home / "history.db").exists():
-        return []
-    with closing(HistoryStore(here.home)) as store:
-        return all_figures(store, drill, since)
+    with HistoryStore.kept(here.home) as store:
+        return all_figures(store, drill, since) if store else []
 
 
 def _write(lines: Iterable[str], out: TextIO) -> None:

@@ -6,7 +6,6 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -104,11 +103,8 @@ def _list_runs(here: Surroundings, form: str, drill: str | None, limit: int) -> 
     from tierdrill.conductor.status import live_runs
     from tierdrill.history.history_store import HistoryStore
 
-    if not (here.home / "history.db").exists():
-        records = []
-    else:
-        with closing(HistoryStore(here.home)) as store:
-            records = store.runs(drill, limit)
+    with HistoryStore.kept(here.home) as store:
+        records = store.runs(drill, limit) if store else []
     if form == "jsonl":
         for record in records:
             click.echo(json.dumps(asdict(record), sort_keys=True))

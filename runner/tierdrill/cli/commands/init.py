@@ -38,7 +38,8 @@ def command(folder: Path) -> None:
 
     A copy of the shipped documents with their comments, and schemas for editors. Existing files are never overwritten.
     """
-    from tierdrill.documents.reading.json_schema import FOLDER, write_schemas
+    from tierdrill.documents.catalogue import SCHEMAS
+    from tierdrill.documents.reading.json_schema import write_schemas
 
     taken = [folder / name for name in (*FOLDERS, "README.md") if (folder / name).exists()]
     if taken:
@@ -49,7 +50,7 @@ def command(folder: Path) -> None:
     draft = folder / f".tierdrill-init.{os.getpid()}"
     try:
         count = _copy(shipped_catalogue(), draft)
-        write_schemas(draft / FOLDER)
+        write_schemas(draft / SCHEMAS)
         (draft / "README.md").write_text(README, encoding="utf-8")
         for name in (*FOLDERS, "README.md"):
             (draft / name).rename(folder / name)
@@ -61,13 +62,13 @@ def command(folder: Path) -> None:
 
 def _copy(shipped: Path, draft: Path) -> int:
     """Copy the documents; how many."""
-    from tierdrill.documents.reading.json_schema import FOLDER
+    from tierdrill.documents.catalogue import SCHEMAS
 
     count = 0
     for name in FOLDERS:
         for source in sorted((shipped / name).rglob("*")):
             relative = source.relative_to(shipped)
-            if source.suffix not in ENDINGS or FOLDER in PurePath(relative).parents:
+            if source.suffix not in ENDINGS or SCHEMAS in PurePath(relative).parents:
                 continue
             target = draft / relative
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -109,14 +109,10 @@ def down(here: Surroundings, name: str, every: bool, force: bool) -> int:
 
 def _user(here: Surroundings, lab: str) -> str:
     """Which run uses a lab, its own or a kept one; "" where none does."""
-    from contextlib import closing
-
     from tierdrill.history.ledger import Ledger
 
-    if not (here.home / "ledger.db").exists():
-        return ""
-    with closing(Ledger(here.home)) as ledger:
-        held = ledger.locks(living=True)
+    with Ledger.kept(here.home) as ledger:
+        held = ledger.locks(living=True) if ledger else []
     names = {environment.rpartition("/")[2]: f"{run} (pid {pid})" for environment, run, pid, _ in held}
     return names.get(lab, "")
 

@@ -6,7 +6,6 @@ import shutil
 import textwrap
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,10 +85,8 @@ def _figures(home: Path) -> list[RunFigures]:
     from tierdrill.conductor.finalize import all_figures
     from tierdrill.history.history_store import HistoryStore
 
-    if not (home / "history.db").exists():
-        return []
-    with closing(HistoryStore(home)) as store:
-        return all_figures(store)
+    with HistoryStore.kept(home) as store:
+        return all_figures(store) if store else []
 
 
 def proofs_of(figures: list[RunFigures], now: float) -> dict[str, list[str]]:

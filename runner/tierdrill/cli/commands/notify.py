@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -64,8 +63,8 @@ def log(here: Surroundings, state: str | None, limit: int, as_json: bool) -> Non
     from tierdrill.schedule.notify.outbox_store import MessageStore
 
     counts, lines = {"waiting": 0, "sent": 0, "failed": 0}, []
-    if (here.home / MessageStore.FILE).exists():
-        with closing(MessageStore(here.home)) as store:
+    with MessageStore.kept(here.home) as store:
+        if store:
             counts, lines = store.counts(), store.log(state, limit)
     if as_json:
         echo_json({"counts": counts, "messages": [asdict(line) for line in lines]})
@@ -87,10 +86,8 @@ def resend(here: Surroundings, message: str | None) -> int:
 
     from tierdrill.schedule.notify.outbox_store import MessageStore
 
-    again = 0
-    if (here.home / MessageStore.FILE).exists():
-        with closing(MessageStore(here.home)) as store:
-            again = store.again(message, time.time())
+    with MessageStore.kept(here.home) as store:
+        again = store.again(message, time.time()) if store else 0
     if message is not None and not again:
         raise Refusal(f"no failed message begins with {message!r}; `tierdrill notify log` shows them")
     click.echo(f"{plural(again, 'message')} queued again")

@@ -109,8 +109,8 @@ def _look(here: Surroundings, calendar: str, entry: str, rollout: Rollout, limit
 
     known: RolloutState | None = None
     moves: list[Move] = []
-    if (here.home / RolloutStore.FILE).exists():
-        with closing(RolloutStore(here.home)) as store:
+    with RolloutStore.kept(here.home) as store:
+        if store:
             known, moves = store.state(calendar, entry), store.moves(calendar, entry, limit)
     # As it would be at the next run: the calendar may have been changed since the last.
     now = time.time()

@@ -74,7 +74,7 @@ def check(here: Surroundings, paths: tuple[Path, ...], as_json: bool) -> int:
     that never comes, an unknown zone, rules that leave no slot open, drills that would run at once on one environment,
     an iCalendar file that cannot be read, and all that `tierdrill validate` finds.
     """
-    from tierdrill.cli.chosen_documents import groups, read_group
+    from tierdrill.cli.chosen_documents import groups, problem_count, read_group
     from tierdrill.documents.problems import in_order
 
     found, calendars = [], 0
@@ -92,7 +92,7 @@ def check(here: Surroundings, paths: tuple[Path, ...], as_json: bool) -> int:
         for problem in problems:
             click.echo(str(problem))
         if problems:
-            click.echo(f"problems: {len(problems)}, in files: {len({one.path for one in problems})}", err=True)
+            click.echo(problem_count(problems), err=True)
         else:
             click.echo(f"{plural(calendars, 'calendar')}: no problems")
     return BAD_INPUT if problems else 0

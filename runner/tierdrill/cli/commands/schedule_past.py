@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,12 +25,15 @@ STATES = ("claimed", "running", "finished", "held", "missed", "lost")
 @click.pass_obj
 def status(here: Surroundings, as_json: bool) -> None:
     """Show active schedulers, environments in use and the state of each entry."""
-    found = _look(here)
+    from tierdrill.schedule.store.store_summary import summary
+
+    with _store(here) as store:
+        found = summary(store)
     if as_json:
         echo_json(found)
-    else:
-        for line in _lines(found):
-            click.echo(line)
+        return
+    for line in _lines(found) if store is not None else (_never(here),):
+        click.echo(line)
 
 
 @click.command("log")
@@ -52,16 +56,18 @@ def log(
     """Show past slots of all calendars or of CALENDAR: run, held, missed or lost, and why."""
     from tierdrill.schedule.store.store_summary import slot_data
 
-    with closing(_store(here)) as store:
-        slots = store.latest(limit, calendar=calendar, entry=entry, state=state)
-        shown = [slot_data(record, store.attempts(record.slot.key)) for record in reversed(slots)]
-        gaps: list[dict[str, Any]] = [
-            {"calendar": gap.calendar, "entry": gap.entry, "first": gap.first, "last": gap.last, "count": gap.count,
-             "reason": gap.reason}
-            for gap in store.gaps(limit)
-            if calendar in (None, gap.calendar) and entry in (None, gap.entry) and state in (None, "missed")
-        ]  # fmt: skip
-        notes = [{"at": note.at, "kind": note.kind, "text": note.text} for note in reversed(store.notes(limit))]
+    shown, gaps, notes = list[dict[str, Any]](), list[dict[str, Any]](), list[dict[str, Any]]()
+    with _store(here) as store:
+        if store is not None:
+            slots = store.latest(limit, calendar=calendar, entry=entry, state=state)
+            shown = [slot_data(record, store.attempts(record.slot.key)) for record in reversed(slots)]
+            gaps = [
+                {"calendar": gap.calendar, "entry": gap.entry, "first": gap.first, "last": gap.last, "count": gap.count,
+                 "reason": gap.reason}
+                for gap in store.gaps(limit)
+                if calendar in (None, gap.calendar) and entry in (None, gap.entry) and state in (None, "missed")
+            ]  # fmt: skip
+            notes = [{"at": note.at, "kind": note.kind, "text": note.text} for note in reversed(store.notes(limit))]
     if as_json:
         echo_json({"slots": shown, "gaps": gaps, "scheduler": notes})
         return
@@ -72,25 +78,22 @@ def log(
         span = f"{utc(gap['first'])} to {utc(gap['last'])}"
         click.echo(f"{span}  {gap['calendar']}/{gap['entry']}  {plural(gap['count'], 'slot')} missed: {gap['reason']}")
     if not shown and not gaps:
-        click.echo("no past slots")
+        click.echo("no past slots" if store is not None else _never(here))
 
 
-def _store(here: Surroundings) -> ScheduleStore:
+def _never(here: Surroundings) -> str:
+    return f"no scheduler has run in {here.home}; start one with `tierdrill scheduler`"
+
+
+@contextmanager
+def _store(here: Surroundings) -> Iterator[ScheduleStore | None]:
     from tierdrill.schedule.store.slot_store import ScheduleStore, StoreCorrupt
 
-    if not (here.home / "schedule.db").exists():
-        raise Refusal(f"no scheduler has run in {here.home}; start one with `tierdrill scheduler`")
     try:
-        return ScheduleStore(here.home)
+        with ScheduleStore.kept(here.home) as store:
+            yield store
     except StoreCorrupt as error:
         raise Refusal(f"{error}; `tierdrill scheduler` keeps a copy and creates a new one") from error
-
-
-def _look(here: Surroundings) -> dict[str, Any]:
-    from tierdrill.schedule.store.store_summary import summary
-
-    with closing(_store(here)) as store:
-        return summary(store)
 
 
 def _lines(found: dict[str, Any]) -> list[str]:

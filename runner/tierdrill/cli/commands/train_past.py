@@ -156,9 +156,9 @@ def _exercise(home: Path, exercise: str | None) -> str:
     from tierdrill.history.history_store import HistoryStore
     from tierdrill.training.results.progress import EXERCISE
 
-    if not (home / "history.db").exists():
-        raise Refusal(f"no exercises in {home}; start one with `tierdrill train SCENARIO`")
-    with closing(HistoryStore(home)) as store:
+    with HistoryStore.kept(home) as store:
+        if store is None:
+            raise Refusal(f"no exercises in {home}; start one with `tierdrill train SCENARIO`")
         known = [one.run for one in store.runs(limit=100_000) if one.variant == EXERCISE and one.status is not None]
     fitting = [name for name in known if exercise is None or name.startswith(exercise)]
     if exercise in known:

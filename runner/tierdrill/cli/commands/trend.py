@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,7 +51,13 @@ def command(
     now = time.time()
     figures = _figures(here, drill)
     trend = _trend(here, figures, now, None if since is None else now - since, drill)
-    _known(trend, drill, tier, since)
+    if not trend.drills:
+        if page is not None or drill is not None or tier is not None:
+            raise Refusal(_empty(here, drill, since if figures else None))
+        if not as_json:
+            click.echo(_empty(here, drill, since if figures else None))
+            return 0
+    _known(trend, tier)
     if page is not None:
         _write_page(here, trend, page, tier)
         click.echo(str(page), err=as_json)
@@ -73,23 +78,18 @@ def _figures(here: Surroundings, drill: str | None) -> list[RunFigures]:
     from tierdrill.conductor.finalize import all_figures
     from tierdrill.history.history_store import HistoryStore
 
-    figures = []
-    if (here.home / "history.db").exists():
-        began = time.monotonic()
+    began = time.monotonic()
 
-        def tell(done: int, total: int) -> None:
-            if time.monotonic() - began > PROGRESS_AFTER_S and (done % 10 == 0 or done == total):
-                say(f"computing figures of older runs: {done} of {total}")
+    def tell(done: int, total: int) -> None:
+        if time.monotonic() - began > PROGRESS_AFTER_S and (done % 10 == 0 or done == total):
+            say(f"computing figures of older runs: {done} of {total}")
 
-        with closing(HistoryStore(here.home)) as store:
-            figures = all_figures(store, drill, progress=tell)
-            if not figures and drill is not None:
-                others = sorted({run.drill for run in all_figures(store)})
-                if others:
-                    raise Refusal(f"no run of {drill!r} in {here.home} yet; there are runs of: {', '.join(others)}")
-    if not figures:
-        what = drill or "DRILL"
-        raise Refusal(f"no judged runs in {here.home}; start one with `tierdrill run {what}`")
+    with HistoryStore.kept(here.home) as store:
+        figures = all_figures(store, drill, progress=tell) if store else []
+        if store and not figures and drill is not None:
+            others = sorted({run.drill for run in all_figures(store)})
+            if others:
+                raise Refusal(f"no run of {drill!r} in {here.home} yet; there are runs of: {', '.join(others)}")
     return figures
 
 
@@ -116,12 +116,15 @@ def _catalogue(folder: Path) -> Mapping[str, Mapping[str, int]] | None:
     return judged_tiers(catalogue)
 
 
-def _known(trend: Trend, drill: str | None, tier: str | None, since: float | None) -> None:
-    if not trend.drills:
-        from tierdrill.report.trend.wording import show_age
+def _empty(here: Surroundings, drill: str | None, since: float | None) -> str:
+    if since is None:
+        return f"no judged runs in {here.home}; start one with `tierdrill run {drill or 'DRILL'}`"
+    from tierdrill.report.trend.wording import show_age
 
-        what = drill or "any drill"
-        raise Refusal(f"no runs of {what} within the last {show_age(since)}; use a longer --since")
+    return f"no runs of {drill or 'any drill'} within the last {show_age(since)}; use a longer --since"
+
+
+def _known(trend: Trend, tier: str | None) -> None:
     tiers = [score.tier for score in trend.scores]
     if tier is not None and tier not in tiers:
         raise Refusal(f"--tier: got {tier!r}, expected one of: {', '.join(tiers) or 'none (no drill judges a tier)'}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tierdrill.cli.chosen_documents import groups, read_group
+from tierdrill.cli.chosen_documents import groups, problem_count, read_group
 from tierdrill.cli.errors import BAD_INPUT
 from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import echo_json, json_option
@@ -35,14 +35,14 @@ def command(here: Surroundings, paths: tuple[Path, ...], as_json: bool) -> int:
     """
     from tierdrill.documents.problems import in_order
 
-    counted: dict[Path, set[str]] = {}
+    counted: dict[Path, set[tuple[str, str]]] = {}
     problems: list[Problem] = []
     warnings: list[Problem] = []
     for root, only in groups(paths, here.catalogue):
         catalogue, found = read_group(root, only)
         problems += found
         warnings += [*catalogue.warnings, *catalogue.excused]
-        counted.setdefault(root, set()).update(str(path) for path in _documents(catalogue, only))
+        counted.setdefault(root, set()).update(_documents(catalogue, only))
     problems, warnings = in_order(problems), in_order(warnings)
     count = sum(len(names) for names in counted.values())
     if as_json:
@@ -55,8 +55,7 @@ def command(here: Surroundings, paths: tuple[Path, ...], as_json: bool) -> int:
         for problem in problems:
             click.echo(str(problem))
         if problems:
-            files = len({problem.path for problem in problems})
-            click.echo(f"problems: {len(problems)}, in files: {files}", err=True)
+            click.echo(problem_count(problems), err=True)
         else:
             where = ", ".join(str(root) for root in counted)
             looked = f", {plural(len(warnings), 'warning')}" if warnings else ""
@@ -64,9 +63,7 @@ def command(here: Surroundings, paths: tuple[Path, ...], as_json: bool) -> int:
     return BAD_INPUT if problems else 0
 
 
-def _documents(catalogue: Catalogue, only: Sequence[Path] | None) -> list[Path]:
-    paths = list(catalogue.paths.values())
-    if only is None:
-        return paths
-    wanted = {os.path.realpath(path) for path in only}
-    return [path for path in paths if os.path.realpath(path) in wanted]
+def _documents(catalogue: Catalogue, only: Sequence[Path] | None) -> list[tuple[str, str]]:
+    """Kind and name of each document of these files (None: of all)."""
+    wanted = None if only is None else {os.path.realpath(path) for path in only}
+    return [one for one, path in catalogue.paths.items() if wanted is None or os.path.realpath(path) in wanted]

@@ -14,12 +14,11 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from tierdrill.documents.catalogue import KINDS
+from tierdrill.documents.catalogue import KINDS, SCHEMAS
 from tierdrill.documents.models.units import DURATION_PATTERN, PERCENT_PATTERN, show_duration, show_ratio
 from tierdrill.process.safe_files import write_atomic
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-FOLDER = PurePath("drills/schema")
 ANY_KIND = "document"
 
 
@@ -89,7 +88,7 @@ def write_schemas(folder: Path) -> list[Path]:
 
 def schema_line(kind: str, path: PurePath, root: PurePath) -> str:
     """The first line of a document of that kind at that path, by which editors find its schema."""
-    relative = os.path.relpath(root / FOLDER / f"{kind.lower()}.json", path.parent)
+    relative = os.path.relpath(root / SCHEMAS / f"{kind.lower()}.json", path.parent)
     return f"# yaml-language-server: $schema={PurePath(relative).as_posix()}"
 
 

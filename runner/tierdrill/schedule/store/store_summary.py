@@ -7,8 +7,10 @@ from tierdrill.schedule.store.slot_records import Attempt, SlotRecord
 from tierdrill.schedule.store.slot_store import ScheduleStore
 
 
-def summary(store: ScheduleStore) -> dict[str, Any]:
+def summary(store: ScheduleStore | None) -> dict[str, Any]:
     """`schedulers`, `slots` (those that go on), `locks` and `entries`, each a list. Moments are Unix seconds."""
+    if store is None:
+        return {"schedulers": [], "slots": [], "locks": [], "entries": []}
     boottime = time.clock_gettime(time.CLOCK_BOOTTIME)
     schedulers = [
         {"pid": scheduler.pid, "since": since, "seen": seen, "calendars": calendars,

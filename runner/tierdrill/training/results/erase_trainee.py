@@ -64,10 +64,8 @@ def forget(home: Path, name: str) -> Forgotten:
             f"an exercise is in progress in {home}; wait for its end (`tierdrill recover` ends a dead one)"
         )
     eraser = Eraser(name)
-    results = 0
-    if (home / FILE).exists():
-        with closing(ProgressStore(home)) as store:
-            results = store.forget(name)
+    with ProgressStore.kept(home) as store:
+        results = store.forget(name) if store else 0
     exercises = erase_from_runs(home, EXERCISE, eraser.in_data)
     files = _again(home, exercises)
     # A broken copy of the results may hold the name in any shape; what it told is in the new one.
@@ -110,10 +108,9 @@ def _texts(home: Path, exercises: Iterable[str]) -> list[Path]:
 
 
 def _exercises(home: Path) -> set[str]:
-    if not (home / "history.db").exists():
-        return set()
-    with closing(HistoryStore(home)) as store:
-        return {record.run for record in store.runs(limit=1_000_000) if record.variant == EXERCISE}
+    with HistoryStore.kept(home) as store:
+        runs = store.runs(limit=1_000_000) if store else []
+    return {record.run for record in runs if record.variant == EXERCISE}
 
 
 def _every_file(home: Path) -> Iterable[Path]:

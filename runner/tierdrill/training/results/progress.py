@@ -116,9 +116,9 @@ class ProgressStore(DatabaseFile):
     def make_again(self, home: Path) -> int:
         """Score every exercise of the history again; how many there are."""
         made = 0
-        if not (home / "history.db").exists():
-            return made
-        with closing(HistoryStore(home)) as history:
+        with HistoryStore.kept(home) as history:
+            if history is None:
+                return made
             for record in history.runs(limit=1_000_000):
                 if record.variant != EXERCISE:
                     continue
