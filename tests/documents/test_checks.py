@@ -332,3 +332,14 @@ def test_a_document_of_nonsense_does_not_flood(root: Path) -> None:
     found = lines(root)
     assert len(found) == 501
     assert "2000 problems" in found[0]
+
+
+def test_a_phase_without_end_is_told_at_the_phase_alone(root: Path) -> None:
+    changed(root, DRILL, ("warm_up: 12s", "warm_up: 100000h"))
+    assert lines(root) == [f"{DRILL}:14:19: a phase warm_up of 100000h; at most 1d"]
+
+
+def test_no_unit_is_guessed_for_what_is_no_number(root: Path) -> None:
+    changed(root, DRILL, ("rate: 20/s, streaming", "rate: 1e400, streaming"))
+    (said,) = [line for line in lines(root) if "1e400" in line]
+    assert "did you mean" not in said

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.support import ROOT, tierdrill
+from tests.cli.support import ROOT, copied_catalogue, tierdrill
 from tests.documents.support import GOOD
-from tierdrill.documents.catalogue_reader import load_documents
+from tierdrill.cli.main import main
+from tierdrill.documents.catalogue_reader import load_catalogue, load_documents
 
 GOOD_SETTINGS = """\
   context: prod
@@ -127,7 +128,19 @@ def test_a_command_takes_an_environment_from_a_file_with_the_documents_beside_it
     none = tierdrill(tmp_path / "home", "plan", "node-loss", "--environment", tmp_path / "workloads.yaml", cwd=ROOT)
     assert none.code == 2 and "holds no environment" in none.err
     lab = tierdrill(tmp_path / "home", "kubernetes", "check", cwd=ROOT)
-    assert lab.code == 2 and "none with target: kubernetes in the catalogue" in lab.err
+    assert lab.code == 2 and "`tierdrill kubernetes template` prints one to begin with" in lab.err
+
+
+def test_the_template_of_an_environment_is_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIERDRILL_HOME", str(tmp_path / "home"))
+    root = copied_catalogue(tmp_path / "mine")
+    assert main(["--catalogue", str(root), "kubernetes", "template"]) == 0
+    (root / "drills" / "cluster.yaml").write_text(capsys.readouterr().out)
+    catalogue, problems = load_catalogue(root)
+    assert problems == []
+    assert catalogue.environments["my-cluster"].target == "kubernetes"
 
 
 def test_documents_of_a_cluster_are_checked_without_its_client(tmp_path: Path) -> None:

@@ -240,6 +240,7 @@ def test_capacity_and_cost_from_the_command_line(tmp_path: Path, tierdrill: Tier
     done = tierdrill("tiers", "capacity", "--inventory", small)
     assert done.code == 1
     assert "critical lacks" in done.out
+    assert "for which its fallback model" in tierdrill("tiers", "capacity").out
     small.write_text('{"nodes": "many"}')
     assert tierdrill("tiers", "capacity", "--inventory", small).code == 2
     rows = list(csv.DictReader(io.StringIO(tierdrill("tiers", "cost", "--csv").out)))

@@ -58,13 +58,35 @@ def _listed(ctx: click.Context, kind: str, section: str) -> dict[str, None]:
     return names
 
 
-def _sabotages(ctx: click.Context) -> list[str]:
-    """Those of the drill that is already on the line."""
+def _drill(ctx: click.Context) -> str:
+    """The text of the drill that is already on the line; "" where none is."""
     # While an option is completed, click has not yet given the words before it to their parameters.
     words = [str(ctx.params.get("drill") or ""), *ctx.args]
     drills = (text for text in _documents(ctx, "Drill") if (name := _NAME.search(text)) and name[1] in words)
-    part = _SABOTAGE.search(next(drills, ""))
+    return next(drills, "")
+
+
+def _sabotages(ctx: click.Context) -> list[str]:
+    part = _SABOTAGE.search(_drill(ctx))
     return _SABOTAGE_NAME.findall(part[0]) if part else []
+
+
+def _variables(ctx: click.Context) -> list[str]:
+    """Each as it is in the document, to be changed: `delay_ms=600`."""
+    import yaml
+
+    part = re.search(_SECTION.format(name="variables"), f"{_drill(ctx)}\n", re.MULTILINE)
+    try:
+        found = yaml.safe_load(part[0]) if part else {}
+    except yaml.YAMLError:
+        return []
+    return [f"{name}={value}" for name, value in (found.get("variables") or {}).items()]
+
+
+def _lint_rules(ctx: click.Context) -> list[str]:
+    from tierdrill.policy.lint import RULES
+
+    return [rule.id for rule in RULES]
 
 
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
@@ -83,6 +105,9 @@ complete_drill = _completing(drill_names)
 complete_environment = _completing(lambda ctx: _names(ctx, "Environment"))
 complete_calendar = _completing(lambda ctx: _names(ctx, "Calendar"))
 complete_sabotage = _completing(_sabotages)
+complete_set = _completing(_variables)
+complete_variant = _completing(lambda ctx: ("drill", "blip", *(f"sabotage:{name}" for name in _sabotages(ctx))))
+complete_lint_rule = _completing(_lint_rules)
 complete_part = _completing(lambda ctx: (*FLAGS, *_names(ctx, "Playbook", "playbooks")))
 complete_channel = _completing(lambda ctx: _listed(ctx, "Calendar", "channels"))
 complete_entry = _completing(lambda ctx: _listed(ctx, "Calendar", "entries"))

@@ -164,12 +164,16 @@ def cluster_environment(root: Path, environment: str | None) -> tuple[Environmen
     """An environment with target: kubernetes, by name or file (None: the only one), with its `kubernetes:` and its
     workloads; SpecError, Refusal.
     """
+    from tierdrill.text import either
+
     if environment is None:
         known = usable_catalogue(root).environments
         names = [name for name, one in known.items() if one.target == "kubernetes"]
         if len(names) != 1:
-            seen = "several" if names else "none"
-            raise Refusal(f"--environment: {seen} with target: kubernetes in the catalogue; expected its name or file")
+            if names:
+                raise Refusal(f"--environment: missing, expected {either(names)}, or a file")
+            hint = "`tierdrill kubernetes template` prints one to begin with"
+            raise Refusal(f"no environment with target: kubernetes in {root}; {hint}")
         environment = names[0]
     document, _, workloads = environment_setting(root, environment)
     if document.kubernetes is None:

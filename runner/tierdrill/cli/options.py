@@ -14,9 +14,17 @@ json_option: Callable[[Function], Function] = click.option("--json", "as_json", 
 no_color_option: Callable[[Function], Function] = click.option(
     "--no-color", "plain_colors", is_flag=True, help="Disable colours (also NO_COLOR)."
 )
-set_option: Callable[[Function], Function] = click.option(
-    "--set", "sets", multiple=True, metavar="NAME=VALUE", help="Set a variable of the drill; repeatable."
-)
+
+
+def set_option(command: Function) -> Function:
+    """--set NAME=VALUE, as often as wanted"""
+    from tierdrill.cli.completion import complete_set
+
+    option = click.option(
+        "--set", "sets", multiple=True, metavar="NAME=VALUE", shell_complete=complete_set,
+        help="Set a variable of the drill; repeatable.",
+    )  # fmt: skip
+    return option(command)
 
 
 def environment_option(help_text: str = "Override the drill's environment.") -> Callable[[Function], Function]:

@@ -130,17 +130,21 @@ def _to_buy(model: Model, size: Size, demand: float) -> int:
     return BUY_MAX
 
 
+def rank_one_lacking(rows: Iterable[CapacityRow], tiers: Tiers) -> dict[str, float]:
+    """Slots that rank 1 lacks with one node lost, by model: after it has preempted whom it may."""
+    top = tiers.by_rank()[0].name
+    mine = {row.model: row.headroom[1] + row.preemption for row in rows if row.tier == top}
+    return {model: -left for model, left in mine.items() if left < 0.0}
+
+
 def rank_one_short(rows: Iterable[CapacityRow], tiers: Tiers) -> dict[str, float]:
-    """Slots that rank 1 lacks with one node lost, by model: after it has preempted whom it may, and sent to its
-    fallback model what that has room for.
-    """
+    """As `rank_one_lacking`, without what its fallback model has room for."""
     rows = list(rows)
     top = tiers.by_rank()[0]
-    mine = {row.model: row.headroom[1] + row.preemption for row in rows if row.tier == top.name}
     there = [row.headroom[1] for row in rows if row.model == top.fallback_model]
     spare = max(0.0, min(there, default=0.0))
-    lacking = {model: -left for model, left in mine.items() if left < 0.0}
-    return {model: lacks for model, lacks in lacking.items() if model == top.fallback_model or lacks > spare}
+    lacking = rank_one_lacking(rows, tiers).items()
+    return {model: lacks for model, lacks in lacking if model == top.fallback_model or lacks > spare}
 
 
 def spread_over_models(busy: Mapping[str, float], workloads: Workloads) -> dict[tuple[str, str], float]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from tierdrill.cli.completion import complete_drill
+from tierdrill.cli.completion import complete_drill, complete_variant
 from tierdrill.cli.errors import say
 from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import past_moment
@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     help="With csv: one row per run, or per objective of each run.",
 )
 @click.option("--drill", shell_complete=complete_drill, help="Only this drill.")
-@click.option("--variant", metavar="NAME", help="Only this variant: drill, blip or sabotage:NAME.")
+@click.option(
+    "--variant", metavar="NAME", shell_complete=complete_variant,
+    help="Only this variant: drill, blip or sabotage:NAME.",
+)
 @click.option("--since", metavar="WHEN", callback=past_moment, help="Only runs started since (90d, 12h, 2026-03-01).")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file [default: stdout].")
 @click.pass_obj

@@ -9,7 +9,7 @@ import click
 
 from tierdrill.cli.commands.kubernetes_demo import demo
 from tierdrill.cli.completion import complete_calendar, complete_drill
-from tierdrill.cli.drill_documents import changed_setting, cluster_environment, whole_catalogue
+from tierdrill.cli.drill_documents import changed_setting, cluster_environment, usable_catalogue, whole_catalogue
 from tierdrill.cli.errors import INCONCLUSIVE, Refusal, say
 from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import echo_json, environment_option, json_option, table
@@ -53,6 +53,41 @@ def command() -> None:
 
 
 command.add_command(demo)
+TEMPLATE = """\
+# An environment on a Kubernetes cluster: change it to say what is there, and save it below drills/. Then
+# `tierdrill validate`, and `tierdrill kubernetes check` asks the cluster itself.
+apiVersion: tierdrill/v1
+kind: Environment
+metadata: {{name: my-cluster, owner: {owner}}}
+target: kubernetes
+tiers: {tiers}
+workloads: {workloads}
+pace: 20                      # a second of a drill's document takes 20 s here
+kubernetes:
+  context: my-cluster         # as `kubectl config get-contexts` lists it
+  # cluster: UID              # `tierdrill kubernetes check` prints it: no other cluster is ever touched
+  tiers:                      # whose pods serve each tier
+{pods}
+load: {{url: https://inference.example.org/v1}}
+monitoring:
+  prometheus: {{url: https://prometheus.example.org}}
+  alertmanager: {{url: https://alertmanager.example.org}}
+  alerts: {{NodeNotReady: {{alert: KubeNodeNotReady, labels: {{node: node}}}}, Watchdog: {{alert: Watchdog}}}}
+"""
+
+
+@command.command("template")
+@click.pass_obj
+def template(here: Surroundings) -> None:
+    """Print an environment on a cluster, with the catalogue's tiers, to begin with."""
+    catalogue = usable_catalogue(here.catalogue)
+    workloads = next(iter(catalogue.workloads.values()), None)
+    if workloads is None:
+        raise Refusal(f"no workloads in {here.catalogue}, expected a Workloads document")
+    tiers = catalogue.tiers[workloads.tiers]
+    pods = [f'    {tier.name}: {{namespaces: [serving], selector: "tier={tier.name}"}}' for tier in tiers.tiers]
+    named = {"owner": tiers.metadata.owner, "tiers": workloads.tiers, "workloads": workloads.metadata.name}
+    click.echo(TEMPLATE.format(**named, pods="\n".join(pods)), nl=False)
 
 
 @command.command("check")

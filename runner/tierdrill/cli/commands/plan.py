@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tierdrill.cli.completion import complete_drill
+from tierdrill.cli.completion import complete_drill, complete_variant
 from tierdrill.cli.drill_documents import changed_setting
 from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.load_size import tier_loads
@@ -27,7 +27,10 @@ REFUSED = 1
 
 @click.command("plan")
 @click.argument("drill", shell_complete=complete_drill)
-@click.option("--variant", default="drill", show_default=True, help='"drill", "blip" or "sabotage:NAME".')
+@click.option(
+    "--variant", default="drill", show_default=True, shell_complete=complete_variant,
+    help='"drill", "blip" or "sabotage:NAME".',
+)
 @set_option
 @environment_option()
 @json_option

@@ -12,6 +12,7 @@ import click
 from tierdrill.cli.commands import tier_overrides
 from tierdrill.cli.commands.tiers_exchange import export, import_slos
 from tierdrill.cli.commands.tiers_impact import capacity, cost, diff
+from tierdrill.cli.completion import complete_lint_rule
 from tierdrill.cli.drill_documents import seen_from_here, whole_catalogue
 from tierdrill.cli.errors import Refusal
 from tierdrill.cli.folders import FOLDERS, Surroundings
@@ -39,7 +40,10 @@ for further in (diff, capacity, cost, import_slos, export, tier_overrides.comman
 
 @command.command("lint")
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path, exists=True))
-@click.option("--rule", "chosen", multiple=True, metavar="ID", help="Only this rule (id or name); repeatable.")
+@click.option(
+    "--rule", "chosen", multiple=True, metavar="ID", shell_complete=complete_lint_rule,
+    help="Only this rule (id or name); repeatable.",
+)
 @click.option("--list-rules", is_flag=True, help="Show every rule with its reason, and check nothing.")
 @json_option
 @click.pass_obj

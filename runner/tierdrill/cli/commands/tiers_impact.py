@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tierdrill.cli.completion import complete_run
-from tierdrill.cli.errors import Refusal
+from tierdrill.cli.errors import INCONCLUSIVE, Refusal
 from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import Duration, echo_json, environment_option, json_option, table
 from tierdrill.cli.tier_sides import busy_slots, load_of, peak_demand_of, real_size, side_of
@@ -90,18 +90,21 @@ def capacity(
     """Hold the demand of each tier at peak against slots: with all nodes (N), with one lost (N+1) and with two (N+2).
 
     Exit code 1 where rank 1 has too few slots with one node lost, even after it has preempted whom it may
-    and used its fallback model.
+    and used its fallback model; 3 where nobody knows how many nodes there are.
     """
-    from tierdrill.policy.capacity_plan import capacity_rows, rank_one_short
+    from tierdrill.policy.capacity_plan import capacity_rows, rank_one_lacking, rank_one_short
 
     side, chosen = side_of(here, None, environment)
     side = replace(side, size=real_size(chosen, side, inventory))
     load = load_of(here, side, run, file)
     rows = capacity_rows(side.tiers, side.workloads, side.size, peak_demand_of(side, load))
-    short = rank_one_short(rows, side.tiers) if side.size.nodes else {}
+    known = bool(side.size.nodes)
+    short = rank_one_short(rows, side.tiers) if known else {}
+    code = FOUND if short else 0 if known else INCONCLUSIVE
     if as_json:
-        echo_json({"ok": not short, "load": load.source, "nodes": side.size.nodes, "rows": [asdict(r) for r in rows]})
-        return FOUND if short else 0
+        told = {"ok": not short if known else None, "load": load.source, "nodes": side.size.nodes}
+        echo_json({**told, "rows": [asdict(row) for row in rows]})
+        return code
     nodes = plural(side.size.nodes, "node") if side.size.nodes else "an unknown number of nodes"
     click.echo(f"environment {chosen.metadata.name}, {nodes}, {load.source}; demand and slots at peak\n")
     head = ("model", "tier", "demand", "reserved", "slots", "N+1", "N+2", "left", "at N+1", "at N+2", "preempts", "buy")
@@ -111,10 +114,13 @@ def capacity(
         for row in rows
     ]  # fmt: skip
     click.echo(table(cells, head))
-    top = side.tiers.by_rank()[0].name
-    for model, lacks in short.items():
-        click.echo(f"\n{top} lacks {lacks:.1f} slots of {model} with a node lost")
-    return FOUND if short else 0
+    top = side.tiers.by_rank()[0]
+    for model, lacks in rank_one_lacking(rows, side.tiers).items() if known else ():
+        eased = "" if model in short else f", for which its fallback model {top.fallback_model} has room"
+        click.echo(f"\n{top.name} lacks {lacks:.1f} slots of {model} with a node lost{eased}")
+    if not known:
+        click.echo("\nwhat a lost node takes is not known; tell the nodes with --inventory FILE")
+    return code
 
 
 @click.command("cost")

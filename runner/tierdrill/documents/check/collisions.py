@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from tierdrill.documents.calendar.moments import find_zone
 from tierdrill.documents.check.check_context import Context
+from tierdrill.documents.check.drill_phases import overlong
 from tierdrill.documents.models.drill import Drill
 from tierdrill.documents.models.units import show_duration
 from tierdrill.documents.reading.reading_state import Place
@@ -78,7 +79,7 @@ def _uses_of(context: Context, timetable: Timetable, times: EntryTimes, place: P
         return
     for name in timetable.calendar.drills_of(times.entry):
         drill = context.catalogue.drills.get(name)
-        if drill is None:
+        if drill is None or overlong(drill):  # which is told of the drill
             return
         length = shortest_length_s(drill)
         environment = timetable.calendar.environment_of(times.entry) or drill.environment

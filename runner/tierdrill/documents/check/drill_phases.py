@@ -8,12 +8,17 @@ from tierdrill.documents.models.units import show_duration, show_ratio
 from tierdrill.documents.reading.reading_state import Place
 
 BLIP_MAX_S = 5.0
+PHASE_MAX_S = 86400.0
+"""Longer than any warm-up, fault or recovery that somebody watches."""
 
 
 def check_phases(context: Context, place: Place, drill: Drill) -> None:
-    for name in ("baseline", "fault", "recovery"):
-        if getattr(drill.phases, name) <= 0:
+    for name, length in drill.phases:
+        if length <= 0 and name != "warm_up":
             place.at("phases", name).report(f"a phase {name} of no time", "a time above 0")
+    for name in overlong(drill):
+        length = show_duration(getattr(drill.phases, name))
+        place.at("phases", name).report(f"a phase {name} of {length}", f"at most {show_duration(PHASE_MAX_S)}")
     environment = context.environment_of(drill)
     if environment is not None and environment.target == "lab":  # elsewhere alerts are the platform's own
         _check_warm_up(place, drill, environment)
@@ -25,6 +30,11 @@ def check_phases(context: Context, place: Place, drill: Drill) -> None:
     for number, guardrail in enumerate(drill.guardrails):
         objective = objectives[guardrail.tier].availability if guardrail.tier in objectives else None
         _check_guardrail(place.at("guardrails", number), guardrail, objective, drill)
+
+
+def overlong(drill: Drill) -> list[str]:
+    """Its phases that last longer than any may."""
+    return [name for name, length in drill.phases if length > PHASE_MAX_S]
 
 
 def _check_warm_up(place: Place, drill: Drill, environment: Environment) -> None:

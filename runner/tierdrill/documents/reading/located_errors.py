@@ -1,5 +1,6 @@
 """Turns what pydantic says about a document into problems with a place, in the words of people who write documents."""
 
+import math
 import re
 import types
 import typing
@@ -267,7 +268,7 @@ def as_name(text: str) -> str:
 
 def _with_unit(value: Any, allowed: str) -> str:
     """A bare number's likeliest meaning, written with its unit."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return _shaped(value, allowed) if isinstance(value, str) else ""
     if "duration" in allowed:
         return f"{value:g}s"
@@ -277,7 +278,7 @@ def _with_unit(value: Any, allowed: str) -> str:
 
 
 def _shaped(text: str, allowed: str) -> str:
-    found = re.match(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z/ ]*)", text)
+    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z/% ]*)", text)
     if not found:
         return ""
     number, unit = found[1], found[2].strip().lower()
