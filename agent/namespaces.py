@@ -204,6 +204,6 @@ def end_child(child: Process) -> bool:
 
 
 def first_line(text: str, default: str) -> str:
-    """The first line that says something."""
+    """The first line that says something, and is no warning."""
     lines: list[str] = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[0] if lines else default
+    return next((line for line in lines if not line.startswith("Warning:")), default)

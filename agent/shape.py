@@ -36,8 +36,7 @@ class Shape(Fault):
         why = "neither this program's image nor the node has tc" if program is None else self._lacking(program)
         found: dict[str, Any] = {"network": network.inode, "device": str(self.parameters.get("device", "eth0"))}
         if program is not None and not why:
-            if self._root(network, program, found["device"]) != "0:":
-                raise Refused(f"{found['device']}: something else shapes it already")
+            self._refuse_foreign(network, program, found["device"])
             return {**found, "tc": list(program)}
         families = {"6" if ":" in peer else "4" for peer in peers_of(self.parameters)} or {"4", "6"}
         used = programs(network, "".join(sorted(families)), queue=True)
@@ -74,13 +73,19 @@ class Shape(Fault):
         done = TrialNetwork().run(program, ["-batch", "-"], self._commands("lo"))
         return first_line(done.stderr, "no reason given") if done.returncode else ""
 
-    def _root(self, network: Network, program: Tool, device: str) -> str:
-        """The handle of what stands first at a device; "0:" where nobody has put anything there."""
+    def _refuse_foreign(self, network: Network, program: Tool, device: str) -> None:
+        """Refused where something shapes the device already; it is named."""
+        kind, handle = self._root(network, program, device)
+        if handle != "0:":
+            raise Refused(f"{device}: {kind} {handle} shapes it already, and nothing is put in its place")
+
+    def _root(self, network: Network, program: Tool, device: str) -> tuple[str, str]:
+        """Kind and handle of what stands first at a device; "0:" where nobody has put anything there."""
         done = network.run(program, ["qdisc", "show", "dev", device])
         if done.returncode:
             raise Refused(f"{device}: {first_line(done.stderr, 'no reason given')}")
-        found = re.search(r"^qdisc \S+ (\w+:) (?:dev \S+ )?root", done.stdout, re.MULTILINE)
-        return found[1] if found else "0:"
+        found = re.search(r"^qdisc (\S+) (\w+:) (?:dev \S+ )?root", done.stdout, re.MULTILINE)
+        return (found[1], found[2]) if found else ("", "0:")
 
     def apply(self) -> None:
         network = same_network(self.target, self.found["network"])
@@ -88,8 +93,7 @@ class Shape(Fault):
             raise Refused("the network that was found is gone")
         if "tc" in self.found:
             program = Tool(*self.found["tc"])
-            if self._root(network, program, self.found["device"]) != "0:":
-                raise Refused(f"{self.found['device']}: something else shapes it already")
+            self._refuse_foreign(network, program, self.found["device"])
             done = network.run(program, ["-batch", "-"], self._commands(self.found["device"]))
             if done.returncode:
                 raise Refused(f"{program.told}: {first_line(done.stderr, 'no reason given')}")
@@ -149,7 +153,7 @@ class Shape(Fault):
         if "tc" not in self.found:
             return Chain(network, self.record["fault"], self.found["used"]).delete()
         program, device = Tool(*self.found["tc"]), self.found["device"]
-        if self._root(network, program, device) != self._handle:
+        if self._root(network, program, device)[1] != self._handle:
             return False
         done = network.run(program, ["qdisc", "del", "dev", device, "root"])
         if done.returncode:
@@ -162,7 +166,7 @@ class Shape(Fault):
 
     def _seen(self, network: Network) -> tuple[bool, str]:
         if "tc" in self.found:
-            root = self._root(network, Tool(*self.found["tc"]), self.found["device"])
+            root = self._root(network, Tool(*self.found["tc"]), self.found["device"])[1]
             return root == self._handle, f"{self.found['device']} has {root} first, {self._handle} is ours"
         there, told = Chain(network, self.record["fault"], self.found["used"]).standing()
         held = self._child is not None and bool(state(self._child))

@@ -11,6 +11,12 @@ def checkout() -> Path | None:
     return root if (root / "pyproject.toml").is_file() and (root / "drills").is_dir() else None
 
 
+def agent_folder() -> Path:
+    """The stand-alone program that injects faults on a host."""
+    root = checkout()
+    return root / "agent" if root is not None else Path(__file__).resolve().parent / "agent"
+
+
 def resolved(path: Path) -> Path:
     """The path without `~` and symbolic links; OSError for a loop of those, and for a `~` that is nobody's."""
     try:

@@ -116,7 +116,7 @@ def test_a_bandwidth_holds_and_is_taken_back(start_agent: Start, hosts: TwoHosts
     assert agent.seen(record)
     assert agent.probe(hosts.target, **asked)["answer_ms"] > 1500  # 16 kB at 8 kB a second
     if "tc" in record["found"]:
-        with pytest.raises(Refusal, match="something else shapes it"):
+        with pytest.raises(Refusal, match="shapes it already"):
             agent.bind("shape", hosts.target, rate_kbit=2000)
     assert agent.revert(record) == "reverted"
     until(lambda: agent.probe(hosts.target, **asked).get("answer_ms", 9000) < 1000)

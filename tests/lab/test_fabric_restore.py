@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tierdrill.lab.network import network_program as program
+from tierdrill.lab.network import proxy_network
 from tierdrill.lab.network.link_rules import Edge, LinkRule
-from tierdrill.lab.network.network_program import Fabric
+from tierdrill.lab.network.proxy_network import Fabric
 
 
 async def answering(name: str) -> tuple[asyncio.Server, str]:
@@ -39,9 +39,9 @@ def test_it_is_the_same_network(tmp_path: Path) -> None:
         former = Fabric(tmp_path / "fabric.json")
         listen = await former.put_edge(Edge("gateway-a>node-1", "gateway-a", "node-1", target))
         dark = await former.put_edge(Edge("gateway-a>node-2", "gateway-a", "node-2", target))
-        former.put_link(LinkRule("gateway-a", "node-3", "delay", delay_ms=100.0, lease_s=60.0))
-        former.put_link(LinkRule("gateway-b", "node-3", "blackhole"))
-        former.put_host("node-2", up=False)
+        await former.put_link(LinkRule("gateway-a", "node-3", "delay", delay_ms=100.0, lease_s=60.0))
+        await former.put_link(LinkRule("gateway-b", "node-3", "blackhole"))
+        await former.put_host("node-2", up=False)
         edges = former.edges()
         told = (tmp_path / "fabric.json").read_text()
         for edge in edges:
@@ -64,10 +64,10 @@ def test_it_is_the_same_network(tmp_path: Path) -> None:
 def test_a_lease_that_ran_out_while_nobody_kept_it_has_run_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         former = Fabric(tmp_path / "fabric.json")
-        former.put_link(LinkRule("gateway-a", "node-1", "blackhole", lease_s=5.0))
-        former.put_link(LinkRule("gateway-a", "node-2", "blackhole", lease_s=50.0))
-        now = program.since_boot()
-        monkeypatch.setattr(program, "since_boot", lambda: now + 20.0)
+        await former.put_link(LinkRule("gateway-a", "node-1", "blackhole", lease_s=5.0))
+        await former.put_link(LinkRule("gateway-a", "node-2", "blackhole", lease_s=50.0))
+        now = proxy_network.since_boot()
+        monkeypatch.setattr(proxy_network, "since_boot", lambda: now + 20.0)
         again = Fabric(tmp_path / "fabric.json")
         await again.restore()
         (left,) = again.links()
@@ -79,11 +79,11 @@ def test_a_lease_that_ran_out_while_nobody_kept_it_has_run_out(tmp_path: Path, m
 def test_a_lease_that_is_renewed_begins_anew(tmp_path: Path) -> None:
     async def scenario() -> None:
         fabric = Fabric()
-        fabric.put_link(LinkRule("gateway-a", "node-1", "blackhole", lease_s=0.3, lease="fault-1"))
-        assert fabric.renew_links(["fault-2"]) == []
+        await fabric.put_link(LinkRule("gateway-a", "node-1", "blackhole", lease_s=0.3, lease="fault-1"))
+        assert await fabric.renew_links(["fault-2"]) == []
         until = time.monotonic() + 0.9
         while time.monotonic() < until:
-            assert fabric.renew_links(["fault-1"]) == [("gateway-a", "node-1")]
+            assert await fabric.renew_links(["fault-1"]) == [("gateway-a", "node-1")]
             await asyncio.sleep(0)
         assert len(fabric.links()) == 1
         await asyncio.sleep(0.5)

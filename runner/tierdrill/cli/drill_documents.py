@@ -268,6 +268,18 @@ def _moved(root: Path, setting: DrillSetting, environment: str, extra: Sequence[
     return setting_of(replace(reading.catalogue, drills={**reading.catalogue.drills, name: drill}), name)
 
 
+def in_mode(setting: DrillSetting, mode: str | None) -> DrillSetting:
+    """The setting in a lab of that mode; Refusal where its environment is no lab."""
+    return setting if mode is None else replace(setting, environment=lab_in_mode(setting.environment, mode))
+
+
+def lab_in_mode(environment: Environment, mode: str) -> Environment:
+    """An environment with its lab in that mode; Refusal where it has none."""
+    if environment.target != "lab":
+        raise Refusal(f"--mode: environment {environment.metadata.name} has target {environment.target}, expected lab")
+    return environment.model_copy(update={"lab": environment.lab.model_copy(update={"mode": mode})})
+
+
 def within_reach(setting: DrillSetting, caps: Sequence[str]) -> DrillSetting:
     """The setting with its environment's blast radius narrowed to KIND=N; Refusal for a drill that goes beyond it."""
     if not caps:

@@ -37,6 +37,15 @@ def environment_option(help_text: str = "Override the drill's environment.") -> 
     return option
 
 
+def mode_option(command: Function) -> Function:
+    """--mode portable|namespace"""
+    option = click.option(
+        "--mode", type=click.Choice(["portable", "namespace"]),
+        help="Mode of the lab: its links are proxies, or the kernel's (needs Linux namespaces).",
+    )  # fmt: skip
+    return option(command)
+
+
 def maintenance_option(command: Function) -> Function:
     """--in-maintenance ROLE"""
     option = click.option(

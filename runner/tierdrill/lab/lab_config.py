@@ -151,9 +151,23 @@ class AlertmanagerConfig:
 
 
 @dataclass(frozen=True)
+class Means:
+    """What makes namespaces on this machine (the options of `unshare`), and by what the kernel does there what goes
+    wrong on links.
+    """
+
+    unshare: tuple[str, ...]
+    delay: str
+    rate: str
+    drop: str
+    reset: str
+
+
+@dataclass(frozen=True)
 class LabConfig:
     """A whole lab. A `discreet` one logs only what a production platform would: none of what is done to it.
 
+    With `means` it is in namespace mode, else in portable mode.
     `overrides` are rules that its gateways do not enforce until then: TIER/RULE to Unix seconds. `environment` and
     `tiers_document` name the documents that it was brought up from.
     """
@@ -175,6 +189,7 @@ class LabConfig:
     startup_timeout_s: float = 30.0
     outlives_starter: bool = False
     discreet: bool = False
+    means: Means | None = None
     environment: str = ""
     tiers_document: str = ""
     prometheus: PrometheusConfig = PrometheusConfig()

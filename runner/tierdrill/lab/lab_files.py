@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from tierdrill.history.liveness import file_is_held
-from tierdrill.lab.lab_config import LabConfigError, build
+from tierdrill.lab.lab_config import LabConfigError, Means, build
 from tierdrill.monitoring.loopback import Login, lab_login
 from tierdrill.process.groups import signal_process
 from tierdrill.process.identity import ProcessId, identify, started_about
@@ -72,6 +72,7 @@ class LabState:
     lost: tuple[str, ...] = ()
     environment: str = ""
     tiers_document: str = ""
+    means: Means | None = None
 
     @property
     def login(self) -> Login:

@@ -11,6 +11,7 @@ from tierdrill.documents.models.workloads import Workloads
 from tierdrill.lab.lab_config import (
     AlertmanagerConfig,
     LabConfig,
+    Means,
     ModelConfig,
     PrometheusConfig,
     RouteConfig,
@@ -37,6 +38,7 @@ def lab_config(
     rules: Mapping[str, str],
     alertmanager_text: str,
     outlives_starter: bool = False,
+    means: Means | None = None,
 ) -> LabConfig:
     """The lab that an environment describes; LabConfigError if its parts do not fit together."""
     shape = environment.lab
@@ -69,6 +71,7 @@ def lab_config(
             spare_slots_for_rank1=shape.spare_slots_rank1,
             restart_backoff_s=shape.restart_backoff,
             outlives_starter=outlives_starter,
+            means=means,
             environment=environment.metadata.name,
             tiers_document=tiers.metadata.name,
             prometheus=PrometheusConfig(

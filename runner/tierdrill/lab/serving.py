@@ -65,12 +65,13 @@ async def serve_announced(
     name: str,
     ready_fd: int | None,
     *working: Coroutine[Any, Any, None],
+    elsewhere: bool = False,
 ) -> None:
     """Serve until told to stop, and say so once ready. What is `working` besides must not end: a program that stopped
     thinking must not look alive.
     """
     ready = partial(announce_ready, ready_fd, program, name, address_of(listener))
-    tasks = [asyncio.create_task(one) for one in (serve(app, listener, on_ready=ready), *working)]
+    tasks = [asyncio.create_task(one) for one in (serve(app, listener, on_ready=ready, elsewhere=elsewhere), *working)]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
@@ -81,12 +82,14 @@ async def serve_announced(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def serve(app: Callable[..., Any], listener: socket.socket, *, on_ready: Callable[[], None]) -> None:
+async def serve(
+    app: Callable[..., Any], listener: socket.socket, *, on_ready: Callable[[], None], elsewhere: bool = False
+) -> None:
     """Serve an ASGI app, to programs and not to web pages, until SIGTERM or SIGINT; `on_ready` runs once connections
-    are accepted.
+    are accepted. `elsewhere`: it is reached at other addresses than the listener's as well.
     """
     config = Config(
-        LocalRequests(app, elsewhere=is_elsewhere(listener.getsockname()[0])),
+        LocalRequests(app, elsewhere=elsewhere or is_elsewhere(listener.getsockname()[0])),
         loop="asyncio",
         http="h11",
         ws="none",

@@ -27,6 +27,7 @@ class Program(StrEnum):
     SUPERVISOR = "tierdrill.lab.supervisor.supervisor_program"
     CONTROLLER = "tierdrill.lab.controller.controller_program"
     FABRIC = "tierdrill.lab.network.network_program"
+    NAMESPACES = "tierdrill.lab.network.namespaces_program"
     FEED = "tierdrill.lab.feed.feed_program"
     GPU_EXPORTER = "tierdrill.lab.node.gpu_exporter"
     GATEWAY = "tierdrill.lab.gateway.gateway_program"

@@ -155,7 +155,7 @@ async def spawn_async(
 
 def _spawn_unready(argv: Sequence[str], log_path: Path, how: How) -> tuple[Child, int]:
     with shared_pipe() as (ours, childs):
-        how["pass_fds"] = (childs,)
+        how["pass_fds"] = (*how.get("pass_fds", ()), childs)
         child = launch([*argv, "--ready-fd", str(childs)], log_path=log_path, **how)
     return child, ours
 

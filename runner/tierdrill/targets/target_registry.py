@@ -21,10 +21,17 @@ def targets(environment: Environment | None = None) -> dict[str, Target]:
     from tierdrill.targets.lab.target import LabTarget
 
     return {
-        "lab": LabTarget(),
+        "lab": LabTarget(environment),
         "external": ExternalTarget(environment),
         "kubernetes": KubernetesTarget(environment),
     }
+
+
+def lab_in_namespaces() -> Target:
+    """The lab in namespace mode."""
+    from tierdrill.targets.lab.target import LabTarget
+
+    return LabTarget(namespaces=True)
 
 
 def target_of(environment: Environment) -> Target:

@@ -10,7 +10,7 @@ import click
 
 from tierdrill.cli.errors import Refusal, say
 from tierdrill.cli.folders import Surroundings
-from tierdrill.cli.options import echo_json, json_option, table
+from tierdrill.cli.options import echo_json, json_option, mode_option, table
 from tierdrill.text import plural
 
 if TYPE_CHECKING:
@@ -30,15 +30,18 @@ def command() -> None:
 @command.command("up")
 @_name
 @click.option("--environment", help="Environment to start [default: the only lab, or the one named lab].")
+@mode_option
 @json_option
 @click.pass_obj
-def up(here: Surroundings, name: str, environment: str | None, as_json: bool) -> None:
+def up(here: Surroundings, name: str, environment: str | None, mode: str | None, as_json: bool) -> None:
     """Start a lab and print its addresses. It stays up until `tierdrill lab down`."""
-    from tierdrill.cli.drill_documents import usable_catalogue
+    from tierdrill.cli.drill_documents import lab_in_mode, usable_catalogue
     from tierdrill.targets.lab.start import bring_up, config_of
 
     catalogue = usable_catalogue(here.catalogue)
     chosen = _environment(catalogue, environment)
+    if mode is not None:
+        chosen = lab_in_mode(chosen, mode)
     config = config_of(
         name,
         chosen,

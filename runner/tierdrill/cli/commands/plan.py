@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tierdrill.cli.completion import complete_drill, complete_variant
-from tierdrill.cli.drill_documents import changed_setting
+from tierdrill.cli.drill_documents import changed_setting, in_mode
 from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.load_size import tier_loads
-from tierdrill.cli.options import echo_json, environment_option, json_option, set_option, table
+from tierdrill.cli.options import echo_json, environment_option, json_option, mode_option, set_option, table
 from tierdrill.text import plural, visible
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ REFUSED = 1
 )
 @set_option
 @environment_option()
+@mode_option
 @json_option
 @click.pass_obj
 def command(
@@ -41,6 +42,7 @@ def command(
     variant: str,
     sets: tuple[str, ...],
     environment: str | None,
+    mode: str | None,
     as_json: bool,
 ) -> int:
     """Show what a DRILL would do: faults, targets, mechanisms, phases, deadlines, load, blast radius.
@@ -54,7 +56,7 @@ def command(
 
     if variant not in ("drill", "blip") and not variant.startswith("sabotage:"):
         raise click.UsageError(f"--variant: got {variant!r}, expected drill, blip or sabotage:NAME")
-    setting = changed_setting(here.catalogue, drill, sets, (), environment)
+    setting = in_mode(changed_setting(here.catalogue, drill, sets, (), environment), mode)
     plan = make_plan(setting, f"{drill}-planned", variant, mechanisms_of(setting.environment))
     preview = preview_of(plan)
     if as_json:

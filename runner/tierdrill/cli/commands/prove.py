@@ -13,11 +13,18 @@ from typing import TYPE_CHECKING
 import click
 
 from tierdrill.cli.completion import complete_drill, complete_part
-from tierdrill.cli.drill_documents import changed_setting, check_place, whole_catalogue
+from tierdrill.cli.drill_documents import changed_setting, check_place, in_mode, whole_catalogue
 from tierdrill.cli.errors import Refusal
 from tierdrill.cli.folders import Surroundings, author
 from tierdrill.cli.logs import log_to_file
-from tierdrill.cli.options import echo_json, environment_option, maintenance_option, no_color_option, set_option
+from tierdrill.cli.options import (
+    echo_json,
+    environment_option,
+    maintenance_option,
+    mode_option,
+    no_color_option,
+    set_option,
+)
 from tierdrill.cli.past_runs import stored_events
 from tierdrill.cli.run_reports import judged, try_reports
 from tierdrill.text import plural, valid
@@ -54,6 +61,7 @@ NOT_PROVEN, INCONCLUSIVE, ABORTED, UNCLEAN = 1, 3, 4, 5
 )
 @set_option
 @environment_option("Override the drills' environment.")
+@mode_option
 @click.option("--lab", metavar="NAME", help="Use a running lab instead of a new one per run.")
 @maintenance_option
 @click.option("--json", "as_json", is_flag=True, help="Print the matrix as JSON.")
@@ -68,6 +76,7 @@ def command(
     page: Path | None,
     sets: tuple[str, ...],
     environment: str | None,
+    mode: str | None,
     lab: str | None,
     in_maintenance: str,
     as_json: bool,
@@ -96,7 +105,7 @@ def command(
         raise click.UsageError("got --page and --ablate, expected one of them")
     catalogue = whole_catalogue(here.catalogue) if whole else None
     proofs = {
-        name: _to_prove(here, name, sets, environment, lab, catalogue)
+        name: _to_prove(here, name, sets, environment, mode, lab, catalogue)
         for name in (sorted(catalogue.drills) if catalogue else dict.fromkeys(drills))
     }
     settings = {name: one for name, (one, _) in proofs.items() if one is not None}
@@ -120,6 +129,7 @@ def _to_prove(
     name: str,
     sets: Sequence[str],
     environment: str | None,
+    mode: str | None,
     lab: str | None,
     catalogue: Catalogue | None,
 ) -> tuple[DrillSetting | None, DrillProof]:
@@ -135,7 +145,7 @@ def _to_prove(
 
     place = environment or ""
     try:
-        setting = changed_setting(here.catalogue, name, sets, (), environment, catalogue)
+        setting = in_mode(changed_setting(here.catalogue, name, sets, (), environment, catalogue), mode)
         place = setting.environment.metadata.name
         check_place(here, [setting], lab)
         plan = make_plan(setting, "unnamed", "drill", mechanisms_of(setting.environment))

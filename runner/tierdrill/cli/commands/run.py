@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import click
 
 from tierdrill.cli.completion import complete_drill, complete_sabotage
-from tierdrill.cli.drill_documents import changed_setting, check_place, check_run_name, within_reach
+from tierdrill.cli.drill_documents import changed_setting, check_place, check_run_name, in_mode, within_reach
 from tierdrill.cli.errors import Refusal, say
 from tierdrill.cli.folders import Surroundings, author
 from tierdrill.cli.logs import log_to_file
-from tierdrill.cli.options import environment_option, maintenance_option, no_color_option, set_option
+from tierdrill.cli.options import environment_option, maintenance_option, mode_option, no_color_option, set_option
 from tierdrill.cli.past_runs import stored_events
 from tierdrill.cli.run_reports import judged, show_summary, try_reports
 from tierdrill.cli.standard_streams import unread
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     help="Abort when the tier's availability falls below SHARE over WINDOW; repeatable.",
 )
 @environment_option()
+@mode_option
 @click.option(
     "--reach", "caps", multiple=True, metavar="KIND=N",
     help="Limit faults to N nodes, gpus, replicas or links at a time."
@@ -62,6 +63,7 @@ def command(
     sets: tuple[str, ...],
     guardrails: tuple[str, ...],
     environment: str | None,
+    mode: str | None,
     caps: tuple[str, ...],
     lab: str | None,
     in_maintenance: str,
@@ -83,7 +85,8 @@ def command(
     asked_by = _origin(origin)
     if name is not None:
         check_run_name(here.home, name)
-    setting = within_reach(changed_setting(here.catalogue, drill, sets, guardrails, environment), caps)
+    setting = in_mode(changed_setting(here.catalogue, drill, sets, guardrails, environment), mode)
+    setting = within_reach(setting, caps)
     check_place(here, [setting], lab)
     log_to_file(here.home)
 

@@ -20,10 +20,13 @@ HEADER_OF = {"queue_wait": "queue_wait_ms"}
 class LabShape(Part):
     """The embedded lab: how many gateways, nodes and GPUs.
 
+    In `mode: portable` its links are proxies; in `mode: namespace`, on Linux, each node and gateway has a network
+    namespace, and it is the kernel that delays, loses and cuts.
     `trusted_callers` are the networks whose word on a request's customer class counts; the `x-customer-class` header
     of anybody else is passed over. `flags_off` are protections that the gateways of this platform do not have.
     """
 
+    mode: Literal["portable", "namespace"] = "portable"
     gateways: int = Field(default=2, ge=1, le=4)
     nodes: int = Field(default=3, ge=3, le=12)
     gpus_per_node: int = Field(default=2, ge=1, le=8)

@@ -146,7 +146,8 @@ async def run(config: Mapping[str, Any], ready_fd: int | None) -> None:
     controller = Controller(config)
     listener = bind(config.get("listen") or "127.0.0.1:0")
     app, name = build_app(controller, config["token"]), config.get("name", PROGRAM)
-    await serve_announced(app, listener, PROGRAM, name, ready_fd, controller.tick(), controller.edges.run())
+    work = (controller.tick(), controller.edges.run())
+    await serve_announced(app, listener, PROGRAM, name, ready_fd, *work, elsewhere=bool(config.get("elsewhere")))
 
 
 if __name__ == "__main__":

@@ -55,6 +55,7 @@ class GatewayConfig:
     tiers: tuple[TierConfig, ...]  # most important first
     routes: tuple[RouteConfig, ...] = ()
     listen: str = "127.0.0.1:0"
+    listen_fd: int | None = None  # instead: a socket that its starter has bound
     share: int = 1
     trusted_callers: tuple[str, ...] = LOOPBACK
     flags: Flags = field(default_factory=Flags)

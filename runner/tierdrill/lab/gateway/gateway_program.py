@@ -8,6 +8,7 @@ import contextlib
 import gc
 import logging
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -63,7 +64,10 @@ async def running(config: GatewayConfig) -> AsyncIterator[RunningGateway]:
         background: list[asyncio.Task[None]] = []
         try:
             host, _, port = config.listen.rpartition(":")
-            await web.TCPSite(runner, host, int(port)).start()
+            if config.listen_fd is not None:
+                await web.SockSite(runner, socket.socket(fileno=config.listen_fd)).start()
+            else:
+                await web.TCPSite(runner, host, int(port)).start()
             background = [asyncio.create_task(follower.run()), asyncio.create_task(prober.run())]
             for task in background:
                 task.add_done_callback(_log_death)

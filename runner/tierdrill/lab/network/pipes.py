@@ -13,6 +13,7 @@ import contextlib
 import socket
 import struct
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from tierdrill.lab.network.delay_line import SYN_RTO_S, Line, Track, retransmissions_s
@@ -35,9 +36,13 @@ class Counters:
 
 @dataclass
 class Wire:
-    """An edge at run time: its connections and what is in force."""
+    """An edge at run time: its connections and what is in force.
+
+    `made_socket` makes the sockets that connect to its target, where they are to be in another network.
+    """
 
     edge: Edge
+    made_socket: Callable[[], Awaitable[socket.socket]] | None = None
     behaviour: Behaviour = CLEAR
     counters: Counters = field(default_factory=Counters)
     pairs: set[Pair] = field(default_factory=set)
@@ -284,11 +289,24 @@ class Pair:
         host, port = split_address(self.wire.edge.target)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                await asyncio.get_running_loop().create_connection(lambda: self.upstream, host, port)
+                await self._connect_upstream(host, port)
         except OSError:  # refused, unreachable; TimeoutError is one too
             self.wire.counters.refused += 1
             self._connecting = None
             self.reset()
+
+    async def _connect_upstream(self, host: str, port: int) -> None:
+        loop = asyncio.get_running_loop()
+        if self.wire.made_socket is None:
+            await loop.create_connection(lambda: self.upstream, host, port)
+            return
+        made = await self.wire.made_socket()
+        try:
+            await loop.sock_connect(made, (host, port))
+            await loop.create_connection(lambda: self.upstream, sock=made)
+        except BaseException:
+            made.close()
+            raise
 
     def _cancel_connecting(self) -> None:
         if self._connecting is not None:

@@ -67,6 +67,7 @@ class Agent:
             self.gpus.state_file,
             token=config.token,
             restart_backoff_s=config.restart_backoff_s,
+            listen=f"{address.rpartition(':')[0]}:0",
             changed=self._changed,
         )
         self._controller = JsonClient(config.controller, config.token)

@@ -81,6 +81,7 @@ class Replicas:
         *,
         token: str,
         restart_backoff_s: float,
+        listen: str,
         changed: asyncio.Event,
     ) -> None:
         self._node = node
@@ -88,6 +89,7 @@ class Replicas:
         self._gpu_state_file = gpu_state_file
         self._token = token
         self._backoff_s = restart_backoff_s
+        self._listen = listen
         self._changed = changed
         self._desired: Sequence[ReplicaSpec] = ()
         self._managed: dict[str, Managed] = {}
@@ -294,5 +296,5 @@ class Replicas:
     def _write_config(self, spec: ReplicaSpec) -> Path:
         path = self._dir / f"{spec.name}.json"
         told = {"node": self._node, "gpu_state_file": str(self._gpu_state_file(spec.gpu)), "token": self._token}
-        write_private(path, json.dumps({**vars(spec), **told}))
+        write_private(path, json.dumps({**vars(spec), **told, "listen": self._listen}))
         return path

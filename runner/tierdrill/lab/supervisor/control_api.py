@@ -38,7 +38,7 @@ def build_app(lab: Lab, operations: Operations, stop: Callable[[], None]) -> Sta
     async def state(at: At, _: Json) -> Json:
         since, wait_s = waiting(at)
         query = "" if since is None else f"?since={since}&wait={wait_s:g}"
-        return await lab.call(CONTROLLER, "GET", f"/v1/state{query}", timeout_s=wait_s + _SLACK_S)
+        return await lab.as_reached(await lab.call(CONTROLLER, "GET", f"/v1/state{query}", timeout_s=wait_s + _SLACK_S))
 
     async def ask_here(undo: Undo) -> object:
         return await call_program(

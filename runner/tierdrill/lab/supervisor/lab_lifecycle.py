@@ -5,7 +5,6 @@ The fabric and the controller start first, at once; then nodes, gateways, Promet
 
 import asyncio
 import contextlib
-import json
 import shutil
 import time
 from collections.abc import Callable, Coroutine
@@ -16,16 +15,16 @@ from typing import Any
 
 from tierdrill.lab.lab_config import LabConfig, NodeConfig
 from tierdrill.lab.lab_files import MARKER, LabState, kill_strays, remove_state, write_state
+from tierdrill.lab.serving import bind
 from tierdrill.lab.supervisor import program_configs as configs
 from tierdrill.lab.supervisor.lab_events import EventLog
+from tierdrill.lab.supervisor.lab_hosts import NAMESPACES, LabHosts
 from tierdrill.lab.supervisor.monitoring_programs import ALERTMANAGER, PROMETHEUS, Monitoring, Target, write_targets
 from tierdrill.lab.supervisor.processes import ProcessTable
 from tierdrill.lab.supervisor.program_calls import CALL_TIMEOUT_S, CallFailed, call_program
 from tierdrill.monitoring.loopback import lab_login
-from tierdrill.process.child import SpawnError
+from tierdrill.process.child import Child, SpawnError
 from tierdrill.process.programs import bare_environment
-from tierdrill.process.ready_line import program_argv, spawn_async
-from tierdrill.process.safe_files import write_private
 
 POLL_WAIT_S = 5.0
 RETRY_S = 0.2
@@ -54,8 +53,10 @@ class Lab:
         self._began = time.monotonic()
         self._waiting_for = "the fabric and the controller"
         self._env = {**bare_environment(Path(state.folder)), MARKER: state.id}
+        self._hosts = LabHosts(config, self.folder, self._env)
         self.monitoring = Monitoring(config, self.folder, self._env, lab_login(state.token))
         self._starters: dict[str, Starter] = {
+            NAMESPACES: self._start_namespaces,
             FABRIC: self._start_fabric,
             CONTROLLER: self._start_controller,
             PROMETHEUS: self._start_prometheus,
@@ -66,7 +67,7 @@ class Lab:
         self._targets: dict[str, dict[str, Target]] = {"gateway": {}, "controller": {}, "node": {}}
         self._background: list[asyncio.Task[None]] = []
         self._mended: dict[str, list[float]] = {}
-        self.locks = {name: asyncio.Lock() for name in (FABRIC, CONTROLLER, *self.startable())}
+        self.locks = {name: asyncio.Lock() for name in (NAMESPACES, FABRIC, CONTROLLER, *self.startable())}
         """Held by who starts or ends a process."""
 
     async def up(self) -> None:
@@ -86,6 +87,8 @@ class Lab:
         # Prometheus first finds its targets and its Alertmanager five seconds after its start, so it starts first.
         monitoring = asyncio.create_task(self._start_monitoring())
         self._background.append(monitoring)
+        if self.config.means is not None:
+            await self.start(NAMESPACES)
         await together(self.start(FABRIC), self.start(CONTROLLER))
         await self._tell_controller()
         await self._join("controller", PROMETHEUS, CONTROLLER, self.address(CONTROLLER), {})
@@ -145,23 +148,32 @@ class Lab:
 
     async def edge(self, source: str, destination: str, target: str) -> str:
         """An edge of the fabric, by the usual name; returns where it listens."""
-        body = {"source": source, "destination": destination, "target": target}
-        answer = await self.call(FABRIC, "PUT", f"/edges/{source}%3E{destination}", body)
-        return str(answer["listen"])
+        return str((await self._put_edge(f"{source}%3E{destination}", source, destination, target))["listen"])
 
-    async def _start_program(self, program: str, name: str, config: dict[str, Any]) -> None:
-        path = self.folder / "config" / f"{name}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_private(path, json.dumps({"name": name, "token": self.state.token, **config}, indent=1))
-        child = await spawn_async(
-            program_argv(program, path),
-            log_path=self.folder / "logs" / f"{name}.log",
-            env=self._env,
-            cwd=self.folder,
-            new_group=True,
-            ready_timeout_s=self.config.startup_timeout_s,
-        )
-        self.processes.add(name, program, child, child.address)
+    async def _put_edge(self, name: str, source: str, destination: str, target: str) -> dict[str, Any]:
+        body = {"source": source, "destination": destination, "target": target}
+        return await self.call(FABRIC, "PUT", f"/edges/{name}", body)
+
+    async def as_reached(self, state: dict[str, Any]) -> dict[str, Any]:
+        """The controller's state, with its replicas' addresses as this machine reaches them."""
+        if self.config.means is not None:
+            edges = (await self.call(FABRIC, "GET", "/edges"))["edges"]
+            reached = {edge["inside"]: edge["target"] for edge in edges}
+            for replica in state["replicas"]:
+                replica["address"] = reached.get(replica["address"])
+        return state
+
+    async def _start_program(self, program: str, name: str, config: dict[str, Any], *fds: int) -> Child:
+        child = await self._hosts.spawn(program, name, {"token": self.state.token, **config}, fds)
+        reached = child.address
+        if self._hosts.is_inside(reached):
+            reached = str((await self._put_edge(f"console%3E{name}", name, name, reached))["target"])
+        self.processes.add(name, program, child, reached)
+        return child
+
+    async def _start_namespaces(self) -> None:
+        child = await self._hosts.start()
+        self.processes.add(NAMESPACES, NAMESPACES, child, child.address)
 
     async def _start_fabric(self) -> None:
         config = configs.fabric(self.config, self.processes.address(FABRIC), self.folder / "fabric.json")
@@ -177,15 +189,17 @@ class Lab:
 
     async def _start_node(self, node: NodeConfig) -> None:
         controller = await self.edge(node.name, CONTROLLER, self.address(CONTROLLER))
-        config = configs.node(self.config, node, controller, self.node_folder(node.name))
-        await self._start_program("node", node.name, config)
-        await self._join("node", PROMETHEUS, node.name, self.address(node.name), {"node": node.name})
+        listen = self._hosts.listen(node.name)
+        config = configs.node(self.config, node, controller, self.node_folder(node.name), listen)
+        child = await self._start_program("node", node.name, config)
+        await self._join("node", PROMETHEUS, node.name, child.address, {"node": node.name})
 
     async def _start_gateway(self, name: str) -> None:
         controller = await self.edge(name, CONTROLLER, self.address(CONTROLLER))
-        # Clients know the address of its last start.
-        config = configs.gateway(self.config, controller, self.processes.address(name), self.overrides)
-        await self._start_program("gateway", name, config)
+        # Clients know the address of its last start. They are on this machine, wherever the gateway is.
+        with contextlib.closing(bind(self.processes.address(name) or "127.0.0.1:0")) as listener:
+            config = configs.gateway(self.config, controller, listener.fileno(), self.overrides)
+            await self._start_program("gateway", name, config, listener.fileno())
         await self._join("gateway", PROMETHEUS, name, self.address(name), {"gateway": name})
 
     async def _join(self, job: str, source: str, name: str, address: str, labels: dict[str, str]) -> None:

@@ -29,7 +29,7 @@ from tierdrill.process.identity import here
 
 SIGNALS = {"KILL": signal.SIGKILL, "STOP": signal.SIGSTOP, "CONT": signal.SIGCONT, "TERM": signal.SIGTERM}
 REPLICA_SIGNALS = ("KILL", "STOP", "CONT")
-REMEDY_TIMEOUT_S = 10.0
+CHANGE_TIMEOUT_S = 10.0
 GATEWAY_KNOWS_WITHIN_S = 3.0
 POWER_STATES = ("on", "off", "cycle")
 GATEWAY_SETTINGS = ("flags", "weights", "shed", "caps", "retries", "policy", "picker", "overrides")
@@ -61,7 +61,7 @@ class Operations:
 
     async def agent(self, node: str) -> Answer:
         self._running_node(node)
-        return await self._lab.call(node, "GET", "/v1/status")
+        return {**await self._lab.call(node, "GET", "/v1/status"), "agent": self._lab.address(node)}
 
     async def power(self, node: str, state: str) -> Answer:
         """Cut, give or cycle a node's power. Cut: its links fall silent first, then all its processes die at once."""
@@ -121,7 +121,7 @@ class Operations:
         seen = await self.replica(replica)
         if seen.get("pid") or seen["state"] == "starting":
             return {"ok": True, "replica": replica, "changed": False}
-        await self._lab.call(CONTROLLER, "POST", "/v1/remedies/restart-replica", {"replica": replica}, REMEDY_TIMEOUT_S)
+        await self._lab.call(CONTROLLER, "POST", "/v1/remedies/restart-replica", {"replica": replica}, CHANGE_TIMEOUT_S)
         self._events.add("replica-start", replica=replica)
         return {"ok": True, "replica": replica, "changed": True}
 
@@ -261,7 +261,7 @@ class Operations:
         for end in ("source", "destination"):
             if rule.get(end) not in (*hosts, "*"):
                 raise Refused(f"{end}: got {rule.get(end)!r}, expected one of: {', '.join(hosts)} and *", 404)
-        answer = await self._lab.call(FABRIC, "PUT", "/links", dict(rule))
+        answer = await self._lab.call(FABRIC, "PUT", "/links", dict(rule), CHANGE_TIMEOUT_S)
         self._events.add("link", **rule)
         return answer
 
@@ -301,7 +301,7 @@ class Operations:
 
     async def remedy(self, verb: str, arguments: dict[str, Any]) -> Answer:
         path = f"/v1/remedies/{quote(verb, safe='')}"
-        answer = await self._lab.call(CONTROLLER, "POST", path, arguments, REMEDY_TIMEOUT_S)
+        answer = await self._lab.call(CONTROLLER, "POST", path, arguments, CHANGE_TIMEOUT_S)
         self._events.add("remedy", verb=verb, arguments=arguments, answer=answer)
         return answer
 

@@ -11,7 +11,7 @@ from tierdrill.lab.lab_config import LabConfig, NodeConfig
 def fabric(config: LabConfig, listen: str | None, state: Path) -> dict[str, Any]:
     """The fabric's; its edges and rules are told to it later. A discreet lab keeps no file that shows its rules."""
     kept = {} if config.discreet else {"state": str(state)}
-    return {"discreet": config.discreet, "listen": listen, **kept}
+    return {"discreet": config.discreet, "listen": listen, "namespaces": config.means is not None, **kept}
 
 
 def controller(config: LabConfig, listen: str | None) -> dict[str, Any]:
@@ -31,12 +31,14 @@ def controller(config: LabConfig, listen: str | None) -> dict[str, Any]:
         "spare_slots_for_rank1": config.spare_slots_for_rank1,
         "sources": [*config.gateways, *(["prometheus"] if config.prometheus.binary is not None else [])],
         "fabric": None,
+        "elsewhere": config.means is not None,
     }
 
 
-def node(config: LabConfig, node: NodeConfig, controller: str, folder: Path) -> dict[str, Any]:
+def node(config: LabConfig, node: NodeConfig, controller: str, folder: Path, listen: str) -> dict[str, Any]:
     """A node's; `controller` is the edge that leads there."""
     return {
+        "listen": listen,
         "controller": f"http://{controller}",
         "gpus": [asdict(gpu) for gpu in node.gpus],
         "state_dir": str(folder),
@@ -45,12 +47,10 @@ def node(config: LabConfig, node: NodeConfig, controller: str, folder: Path) -> 
     }
 
 
-def gateway(
-    config: LabConfig, controller: str, listen: str | None, overrides: Mapping[str, float]
-) -> dict[str, Any]:
+def gateway(config: LabConfig, controller: str, listen_fd: int, overrides: Mapping[str, float]) -> dict[str, Any]:
     return {
         "controller": f"http://{controller}",
-        "listen": listen or "127.0.0.1:0",
+        "listen_fd": listen_fd,
         "share": len(config.gateways),
         "tiers": [asdict(tier) for tier in config.tiers],
         "trusted_callers": config.trusted_callers,

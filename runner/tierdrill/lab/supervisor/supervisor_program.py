@@ -68,6 +68,7 @@ def first_state(config: LabConfig, document: Mapping[str, Any], folder: Path, ad
         skipped=skipped,
         environment=config.environment,
         tiers_document=config.tiers_document,
+        means=config.means,
     )
 
 

@@ -13,12 +13,10 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import tierdrill
 from tierdrill.documents.models.kubernetes import KubernetesSettings
-from tierdrill.home import checkout
+from tierdrill.home import agent_folder
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.kubernetes.api_errors import ApiError
 from tierdrill.targets.kubernetes.connect import Cluster, path_of
@@ -52,9 +50,7 @@ IMAGE_TROUBLE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrIma
 
 def program() -> dict[str, str]:
     """The agent's program, by file name."""
-    root = checkout()
-    folder = root / "agent" if root is not None else Path(tierdrill.__file__).parent / "agent"
-    return {path.name: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.py"))}
+    return {path.name: path.read_text(encoding="utf-8") for path in sorted(agent_folder().glob("*.py"))}
 
 
 def agent_pod(settings: KubernetesSettings, run: str, node: str | None, avoid: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import httpx
 
 from tierdrill.faults.kind import modules_by_kind
 from tierdrill.lab.client import LabClient, LabError
+from tierdrill.lab.lab_config import Means
 from tierdrill.lab.lab_files import LabState, find_lab, lab_processes, supervisor_lives
 from tierdrill.targets.base import REMEDY, SABOTAGE, UNREADABLE, FaultOrder, Inventory, Mechanism, Proof, TargetError
 from tierdrill.targets.lab import faults, sabotage_fault
@@ -24,6 +25,11 @@ from tierdrill.targets.lab.settings import is_back, put_back
 LAB_FAULTS: dict[str, LabFault] = {kind: module.FAULT for kind, module in modules_by_kind(faults)}
 INJECTABLE = {**LAB_FAULTS, SABOTAGE: sabotage_fault.FAULT}
 MECHANISMS: Mapping[str, Mechanism] = {kind: fault.mechanism for kind, fault in LAB_FAULTS.items()}
+
+
+def mechanisms_with(means: Means | None) -> Mapping[str, Mechanism]:
+    """How a lab does each kind of fault: in portable mode, or with those means in namespace mode."""
+    return {kind: fault.mechanism_in(means) for kind, fault in LAB_FAULTS.items()}
 
 
 class LabPort:
@@ -43,7 +49,7 @@ class LabPort:
         return state
 
     def mechanisms(self) -> Mapping[str, Mechanism]:
-        return MECHANISMS
+        return mechanisms_with(self._client.lab.means if self._client is not None else None)
 
     def inventory(self) -> Inventory:
         client = self._reach()

@@ -9,11 +9,12 @@ Each file of `faults/` has one, as FAULT, and is named after the kind of fault.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.client import HTTPConnection
 from typing import Any
 
 from tierdrill.lab.client import LabClient, LabError
+from tierdrill.lab.lab_config import Means
 from tierdrill.process.identity import ProcessId, here, started_about
 from tierdrill.targets.base import Mechanism, Proof, TargetError
 
@@ -26,6 +27,7 @@ KERNEL = "the kernel's process table"
 class LabFault:
     """How the lab does one kind of fault, and who else sees it.
 
+    `kernel` says by what, where it is the kernel that does it in a lab in namespace mode.
     `revert_by_lab` is what the lab does by itself when nobody keeps its lease, where that is not `revert`.
     """
 
@@ -36,6 +38,13 @@ class LabFault:
     landed: Callable[[LabClient, Parameters], Proof]
     gone: Callable[[LabClient, Parameters], Proof]
     revert_by_lab: Callable[[LabClient, Parameters], object] | None = None
+    kernel: Callable[[Means], str] | None = None
+
+    def mechanism_in(self, means: Means | None) -> Mechanism:
+        """How it is done in a lab that has these means."""
+        if means is None or self.kernel is None:
+            return self.mechanism
+        return replace(self.mechanism, text=self.kernel(means), emulated=False)
 
 
 def known(things: dict[str, Any], name: str, what: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from tierdrill.lab.client import LabClient, LabError
+from tierdrill.lab.lab_config import Means
 from tierdrill.targets.base import Mechanism, Proof, TargetError
 from tierdrill.targets.lab.lab_fault import LabFault, Parameters, State, seen
 from tierdrill.targets.lab.leases import GRACE_S
@@ -19,6 +20,8 @@ from tierdrill.targets.lab.leases import GRACE_S
 PROBE_TIMEOUT_S = 0.15
 SERVES_WITHIN_S = 1.0
 """How long whoever serves behind a link that refuses may take to answer: that it does is all that is asked."""
+BURST_BYTES = 2000
+"""So much a narrow link of the kernel's carries at once."""
 WITNESS = "requests sent through the link"
 
 
@@ -37,11 +40,13 @@ def link_fault(
     settings: Callable[[Parameters], Mapping[str, Any]] = lambda p: {},
     probing: Callable[[Parameters], Probing] = lambda p: Probing(),
     *,
+    kernel: Callable[[Means], str],
     refuses: bool = False,
     emulated: bool = False,
 ) -> LabFault:
-    """A fault of a link by one rule of the proxy. It is there when a request is late or lost, or, where it `refuses`,
-    when every one is refused that whoever serves behind the link would answer.
+    """A fault of a link by one rule of the lab's network: of its proxy, or, in namespace mode, of the kernel. It is
+    there when a request is late or lost, or, where it `refuses`, when every one is refused that whoever serves behind
+    the link would answer.
     """
 
     def inject(client: LabClient, p: Parameters) -> object:
@@ -54,7 +59,7 @@ def link_fault(
     def gone(client: LabClient, p: Parameters) -> Proof:
         return _proof(client, p, probing(p), refuses=refuses, wanted=False)
 
-    return LabFault(Mechanism(mechanism, emulated), _bind, inject, _heal, landed, gone)
+    return LabFault(Mechanism(mechanism, emulated), _bind, inject, _heal, landed, gone, kernel=kernel)
 
 
 def _bind(client: LabClient, state: State, p: Parameters) -> Parameters:

@@ -10,6 +10,7 @@ from tierdrill.documents.models.workloads import Workloads
 from tierdrill.lab.lab_config import LabConfig, LabConfigError
 from tierdrill.lab.lab_files import LabState, NoSuchLab
 from tierdrill.lab.lab_plan import lab_config
+from tierdrill.lab.network.means import NoMeans, means
 from tierdrill.lab.supervisor.lab_start import start_lab_async
 from tierdrill.monitoring.alertmanager_config import alertmanager_config
 from tierdrill.monitoring.binaries import MonitoringUnavailable, require
@@ -30,6 +31,7 @@ def config_of(
     """The lab of an environment, with its rules and Alertmanager file; TargetError without the monitoring programs."""
     try:
         binaries = require(tools)
+        in_namespaces = means() if environment.lab.mode == "namespace" else None
         return lab_config(
             name,
             environment,
@@ -40,8 +42,9 @@ def config_of(
             rules=prometheus_rules(tiers, workloads, environment),
             alertmanager_text=alertmanager_config(),
             outlives_starter=outlives_starter,
+            means=in_namespaces,
         )
-    except (MonitoringUnavailable, LabConfigError) as error:
+    except (MonitoringUnavailable, LabConfigError, NoMeans) as error:
         raise TargetError(str(error)) from error
 
 
@@ -68,6 +71,8 @@ async def open_session(opening: Opening) -> LabSession:
             opening.run, opening.environment, opening.tiers, opening.workloads, opening.tools, outlives_starter=False
         )
         if opening.discreet:
+            if config.means is not None:
+                raise TargetError("an exercise needs a lab in portable mode: namespaces show what is injected in them")
             config = replace(config, discreet=True, startup_timeout_s=UNHURRIED_STARTUP_S)
         lab = await bring_up(opening.home, config, lambda pid: opening.own("lab", pid))
     session = LabSession(lab, opening.home, kept=opening.kept is not None)

@@ -12,14 +12,32 @@ from tierdrill.targets.base import FaultOrder, Mechanism, Opening, Preview, Sess
 
 if TYPE_CHECKING:
     from tierdrill.documents.catalogue import DrillSetting
+    from tierdrill.documents.models.environment import Environment
     from tierdrill.documents.reading.reading_state import Absent
+    from tierdrill.lab.lab_config import Means
 
 
 class LabTarget:
-    def mechanisms(self) -> Mapping[str, Mechanism]:
-        from tierdrill.targets.lab.fault_port import MECHANISMS
+    """The lab of an environment; without one, in the mode that is named."""
 
-        return MECHANISMS
+    def __init__(self, environment: Environment | None = None, *, namespaces: bool = False) -> None:
+        self._namespaces = namespaces if environment is None else environment.lab.mode == "namespace"
+
+    def mechanisms(self) -> Mapping[str, Mechanism]:
+        """TargetError where this machine cannot have a lab in that mode."""
+        from tierdrill.targets.lab.fault_port import mechanisms_with
+
+        return mechanisms_with(self._means())
+
+    def _means(self) -> Means | None:
+        if not self._namespaces:
+            return None
+        from tierdrill.lab.network.means import NoMeans, means
+
+        try:
+            return means()
+        except NoMeans as error:
+            raise TargetError(f"no lab in namespace mode on this machine: {error}") from error
 
     def absent(self) -> Absent:
         there = kinds_in(Path(__file__).parent / "faults")
@@ -32,8 +50,11 @@ class LabTarget:
         if kept is not None:
             from tierdrill.targets.lab.labs import Labs
 
-            Labs(home).kept(kept)
+            lab = Labs(home).kept(kept)
+            if self._namespaces and lab.means is None:
+                raise TargetError(f"lab {kept} is in portable mode, and namespace mode is asked for")
             return
+        self._means()
         from tierdrill.monitoring.binaries import MonitoringUnavailable, require
 
         try:

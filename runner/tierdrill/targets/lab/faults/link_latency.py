@@ -7,4 +7,5 @@ FAULT = link_fault(
     "delay",
     lambda p: {"delay_ms": p["delay_ms"]},
     lambda p: Probing(min(PROBE_TIMEOUT_S, p["delay_ms"] / 2000)),
+    kernel=lambda means: f"{means.delay}, on what leaves the source",
 )

@@ -8,5 +8,6 @@ FAULT = link_fault(
     lambda p: {"loss_percent": p["loss_percent"], "one_way": bool(p["one_way"])},
     # So many that fewer than one in twenty looks at a lossy link meets no loss.
     lambda p: Probing(requests=-(-300 // p["loss_percent"])),
+    kernel=lambda means: f"{means.drop} of a random share, at the source",
     emulated=True,
 )

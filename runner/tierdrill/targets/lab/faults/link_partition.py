@@ -2,4 +2,6 @@
 
 from tierdrill.targets.lab.links import link_fault
 
-FAULT = link_fault("black hole in the userspace TCP proxy", "blackhole")
+FAULT = link_fault(
+    "black hole in the userspace TCP proxy", "blackhole", kernel=lambda means: f"{means.drop}, at the source"
+)

@@ -2,4 +2,9 @@
 
 from tierdrill.targets.lab.links import link_fault
 
-FAULT = link_fault("RST from the userspace TCP proxy", "reset", refuses=True)
+FAULT = link_fault(
+    "RST from the userspace TCP proxy",
+    "reset",
+    kernel=lambda means: f"{means.reset}, at the source",
+    refuses=True,
+)

@@ -40,4 +40,5 @@ FAULT = LabFault(
     _on,
     _dead,
     _booted,
+    kernel=lambda means: "the node's link down, then SIGKILL to its process group",
 )

@@ -1,0 +1,115 @@
+"""What this machine has for a lab in namespace mode: tried by the agent itself, in a namespace that ends with it."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from functools import cache
+from typing import IO, Any
+
+from tierdrill.home import agent_folder
+from tierdrill.lab.lab_config import Means
+from tierdrill.lab.network.namespace_hosts import NoSuchProgram, program_path
+
+WITHIN_S = 20.0
+_HERE = {"netns": "/proc/self/ns/net"}
+_NOBODY = "127.9.9.9"
+_WAYS = (("-Urn",), ("-n",))
+"""How namespaces are made: as any user, in one of its own; or as root."""
+
+
+class NoMeans(Exception):
+    """This machine cannot have a lab in namespace mode; the message says why."""
+
+
+@cache
+def means() -> Means:
+    """What there is; NoMeans."""
+    try:
+        needed = [program_path(name) for name in ("unshare", "nsenter", "ip")]
+    except NoSuchProgram as error:
+        raise NoMeans(str(error)) from error
+    way = _way(needed[0])
+    with _agent([needed[0], *way, "--"]) as agent:
+        found = {
+            "delay": _shaping(agent, "delay", delay_ms=1),
+            "rate": _shaping(agent, "rate", rate_kbit=1000),
+            "drop": _filtering(agent, "DROP"),
+            "reset": _filtering(agent, "REJECT --reject-with tcp-reset", reject=True),
+        }
+    return Means(way, **found)
+
+
+def _way(unshare: str) -> tuple[str, ...]:
+    said = ""
+    for way in _WAYS if os.geteuid() == 0 else _WAYS[:1]:
+        trial = [unshare, *way, "--", program_path("ip"), "link", "add", "lab", "type", "bridge"]
+        try:
+            done = subprocess.run(trial, capture_output=True, text=True, timeout=WITHIN_S, check=False)
+        except (OSError, subprocess.SubprocessError) as error:
+            said = said or str(error)
+            continue
+        if not done.returncode:
+            return way
+        said = said or next(iter(done.stderr.strip().splitlines()), f"exit code {done.returncode}")
+    raise NoMeans(f"no network namespaces can be made here: {said}")
+
+
+class _Agent:
+    def __init__(self, says: IO[bytes], hears: IO[bytes]) -> None:
+        self._says, self._hears = says, hears
+
+    def ask(self, order: str, **told: Any) -> dict[str, Any]:
+        """Its answer; NoMeans with its reason."""
+        self._hears.write(json.dumps({"id": order, "do": order, **told}).encode() + b"\n")
+        self._hears.flush()
+        try:
+            said: dict[str, Any] = {}
+            while said.get("id") != order:
+                said = json.loads(self._says.readline())
+        except (OSError, ValueError):
+            raise NoMeans("the agent does not answer in a network namespace") from None
+        if not said.get("ok"):
+            raise NoMeans(str(said.get("error")))
+        return dict(said)
+
+    def injected(self, fault: str, kind: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        """What was found of the target, once the kernel has taken it; NoMeans where it does not."""
+        record = self.ask("bind", fault=fault, kind=kind, target=_HERE, parameters=parameters)["record"]
+        self.ask("inject", record=record)
+        if not (seen := self.ask("look", fault=fault))["seen"]:
+            raise NoMeans(f"{kind} {parameters}: {seen['detail']}")
+        self.ask("revert", fault=fault)
+        return dict(record["found"])
+
+
+@contextlib.contextmanager
+def _agent(prefix: list[str]) -> Iterator[_Agent]:
+    command = [*prefix, sys.executable, "-I", "-B", str(agent_folder())]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        give_up = threading.Timer(WITHIN_S, process.kill)
+        give_up.start()
+        try:
+            assert process.stdout is not None and process.stdin is not None
+            agent = _Agent(process.stdout, process.stdin)
+            agent.ask("arm", lease_s=WITHIN_S)
+            yield agent
+        finally:
+            give_up.cancel()
+            process.kill()  # and its network with it
+
+
+def _shaping(agent: _Agent, name: str, **parameters: Any) -> str:
+    found = agent.injected(name, "shape", {**parameters, "device": "lo", "peers": [_NOBODY]})
+    with_tc = "netem" if name == "delay" else "tc htb"
+    why = str(found.get("no_tc", "")).removeprefix("Error: ").rstrip(".")
+    return with_tc if "tc" in found else f"NFQUEUE daemon of the agent (no {with_tc} here: {why})"
+
+
+def _filtering(agent: _Agent, target: str, **parameters: Any) -> str:
+    found = agent.injected(target, "drop", {**parameters, "peers": [_NOBODY]})
+    program = found["used"][0][0]
+    return f"nft {'reject with tcp reset' if parameters else 'drop'}" if program == "nft" else f"iptables {target}"
