@@ -56,7 +56,7 @@ sys.stdin.read()
 def small(name: str = "small", **changes: object) -> LabConfig:
     return LabConfig(
         name=name,
-        tiers=(TierConfig("critical", 1),),
+        tiers=(TierConfig("critical", 1), TierConfig("best-effort", 2)),
         models=(ModelConfig("assistant", "critical", 2, 40.0, model_size=64),),
         nodes=(make_node("node-1", 1, 80.0, "NVIDIA H100 80GB HBM3"),),
         gateways=("gateway-a",),

@@ -24,11 +24,16 @@ WHERE: dict[str, dict[str, Any]] = {
     "gpu": {"node": "node-1", "gpu": 0},
     "link": {"source": "gateway-a", "destination": "node-1"},
     "gateway": {"gateway": "gateway-a"},
+    "tier": {"tier": "critical"},
 }
 """By kind of target. What befalls a stream of the load ends with the load, which ends with its runner."""
 
-HERE: dict[str, dict[str, Any]] = {"xid-noise": {"count": 100_000}, "bit-flip": {"weight": 100}}
-"""Noise that does not end by itself, and a weight that this small lab's models have."""
+HERE: dict[str, dict[str, Any]] = {
+    "xid-noise": {"count": 100_000},
+    "bit-flip": {"weight": 100},
+    "priority-swap": {"of_tier": "best-effort"},
+}
+"""Noise that does not end by itself, a weight that this small lab's models have, and its other tier."""
 
 FAULTS = [
     (kind, {**WHERE[fault.target_kind], **HERE.get(kind, {})})
