@@ -199,6 +199,7 @@ def test_rules_outlive_a_restart_of_their_container_and_are_undone(platform: Pla
     assert "TIERDRILL" not in nodes.rules("gateway")
 
 
+@pytest.mark.slow
 def test_an_agent_and_a_scout_are_small(platform: Platform, runner: Runner) -> None:
     """Both while they have something to do; pages that several processes share are counted for each by its part."""
     for node in ("node-1", "node-2"):

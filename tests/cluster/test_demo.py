@@ -75,6 +75,7 @@ def objects_of(**options: Any) -> list[dict[str, Any]]:
     return manifests(plan_of(environment, tiers, workloads, Path("/none"), secrets.token_hex(24), asked))
 
 
+@pytest.mark.slow
 def test_the_api_server_takes_every_object(platform: Platform, tmp_path: Path) -> None:
     file = tmp_path / "demo.yaml"
     file.write_text(as_yaml(objects_of()))
@@ -303,6 +304,7 @@ def test_an_emulated_gpu_is_well_again_once_nobody_holds_it(platform: Platform, 
     assert fault.revert(place, p) and fault.gone(place, p).seen
 
 
+@pytest.mark.slow
 def test_applying_the_same_again_changes_nothing(platform: Platform) -> None:
     path = "/apis/apps/v1/namespaces/serving/deployments"
     before = {one["metadata"]["name"]: one["metadata"]["generation"] for one in platform.api.get(path)["items"]}

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.cluster
 WITHIN_S = 60.0
 ACTIVE_S = 5.0
 VICTIMS = ("runner", "warden and runner", "agents and runner", "API server and runner", "runner, frozen")
-QUICK, SLOW = 3, 50
+QUICK, SLOW = 1, 50
 
 
 @pytest.fixture(scope="module")

@@ -83,6 +83,7 @@ def test_its_nodes_are_ready_and_have_emulated_gpus(nodes_to_break: ClusterInUse
         assert node["metadata"]["labels"]["tierdrill.io/drills"] == "allowed"
 
 
+@pytest.mark.slow
 def test_a_node_without_power_is_not_ready_and_boots_anew(nodes_to_break: ClusterInUse) -> None:
     api, rig_command = nodes_to_break.api, nodes_to_break.run
     before = api.wait_for_node("node-2", lambda node: readiness(node) == "True")["status"]["nodeInfo"]["bootID"]
@@ -148,6 +149,7 @@ def test_a_kubelet_that_ends_is_started_again_and_offers_its_gpus(nodes_to_break
     assert int(nodes_to_break.run("pid", "node-1", "kubelet")) != first
 
 
+@pytest.mark.slow
 def test_a_pod_is_reached_through_a_service_and_its_forwarded_port(nodes_to_break: ClusterInUse) -> None:
     """And its GPU says that it is emulated."""
     api = nodes_to_break.api
