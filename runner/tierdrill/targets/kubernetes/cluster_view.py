@@ -110,6 +110,20 @@ class ClusterView:
                 self._looked = (now, names, replace(inventory, replicas=replicas))
             return self._looked[1:]
 
+    def untold(self) -> bool:
+        """Whether a ready pod of a tier has a GPU that nobody has told the number of."""
+        return bool(self.gpus) and any(
+            pod.ready and pod.name not in self.gpus for group in self._tier_pods.values() for pod in _records(group)
+        )
+
+    def learn(self, gpus: Mapping[str, int]) -> bool:
+        """Take up the GPUs of pods that have come since; whether there was any."""
+        new = {**self.gpus, **gpus} != self.gpus
+        if new:
+            self.gpus = {**self.gpus, **gpus}
+            self._last_change = object()
+        return new
+
     def _lived(self, replica: ReplicaState, pod: PodRecord | None) -> ReplicaState:
         lives = self._lives.setdefault(replica.name, _Lives())
         if pod is not None:

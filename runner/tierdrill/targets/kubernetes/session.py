@@ -13,7 +13,7 @@ from typing import Any
 
 from tierdrill.history.events import Event, event
 from tierdrill.history.kinds.response_kinds import MonitoringGap
-from tierdrill.history.kinds.run_kinds import PlatformState, RunNote
+from tierdrill.history.kinds.run_kinds import PlatformState, ProcessExited, RunNote
 from tierdrill.load.load_plan import LoadPlan
 from tierdrill.process.signals import StopSignal
 from tierdrill.targets.base import Finding, Inventory, Opening, RemedyPort, TargetError
@@ -43,6 +43,7 @@ GATEWAYS_LEASES, GATEWAYS_BEATS = 2.0, 4
 """So many leases a gateway is held for, and so often in that time it is renewed: by the API server's proxy, which takes
 its time.
 """
+GPUS_AGAIN_S = 2.0
 GATHER_S = 0.1
 """Changes that come within so long are told as one."""
 
@@ -72,7 +73,7 @@ class KubernetesSession(ExternalSession):
         self._began = time.monotonic()
         self._loop = asyncio.get_running_loop()
         self._woken = asyncio.Event()
-        self._gaps: list[MonitoringGap] = []
+        self._news: list[Event] = []
         self._failed: TargetError | None = None
         self._hold: Hold | None = None
         self._ended = threading.Event()
@@ -210,7 +211,17 @@ class KubernetesSession(ExternalSession):
         return [*await super().preflight()]
 
     def watchers(self, emit: Callable[[Event], object], stop: StopSignal) -> list[Coroutine[Any, Any, None]]:
-        return [self._tell_changes(emit, stop), self._actors.follow(emit)]
+        return [self._tell_changes(emit, stop), self._actors.follow(emit), self._follow_gpus()]
+
+    async def _follow_gpus(self) -> None:
+        """Ask which GPUs pods have that came since, until somebody tells; where an environment's names ask for that."""
+        while True:
+            await asyncio.sleep(GPUS_AGAIN_S)
+            if self._view.untold():
+                with contextlib.suppress(TargetError):
+                    found = await asyncio.to_thread(gpus_of_pods, self._opening.environment)
+                    if self._view.learn(found):
+                        self._wake()
 
     async def _tell_changes(self, emit: Callable[[Event], object], stop: StopSignal) -> None:
         try:
@@ -228,8 +239,8 @@ class KubernetesSession(ExternalSession):
             if now != told:
                 told = self.state = now
                 emit(event(PlatformState(**now), SOURCE))
-            while self._gaps:
-                emit(event(self._gaps.pop(0), SOURCE))
+            while self._news:
+                emit(self._news.pop(0))
             if self._failed is not None:
                 stop.stop("halt" if isinstance(self._failed, LeaseLost) else "error", str(self._failed))
                 return
@@ -239,10 +250,15 @@ class KubernetesSession(ExternalSession):
 
     def _changed(self, what: str, change: Change) -> None:
         self._actors.take(what, change)
+        if what == "gateways" and change.after is None:
+            # Somebody has asked for it: its processes ended, as those who wait for that want to know.
+            said = ProcessExited(name=self._name_of(change.before.record.name), exit_code=None, expected=True)
+            self._news.append(event(said, SOURCE, change.at))
         self._wake()
 
     def _silent(self, what: str, seconds: float, reason: str) -> None:
-        self._gaps.append(MonitoringGap(what=what, seconds=seconds, began_at=None, reason=reason, waking=False))
+        said = MonitoringGap(what=what, seconds=seconds, began_at=None, reason=reason, waking=False)
+        self._news.append(event(said, SOURCE))
         self._wake()
 
     def _wake(self) -> None:
