@@ -87,7 +87,7 @@ def _effects(action: str, arguments: dict[str, Any]) -> Facts:
         "restart-exporter": lambda: {("exporter.lost", arguments["node"]): False},
         "restart-gateway": lambda: {("gateway.router", arguments["gateway"]): "picking"},
         "set-retry-budget": dict,
-        "revert-config": lambda: {("tier.policy", "critical"): "as-configured"},
+        "revert-policy": lambda: {("tier.policy", "critical"): "as-configured"},
         "shed": lambda: {("tier.shed", arguments["tier"]): arguments["fraction"]},
     }
     return effects[action]()
@@ -194,7 +194,7 @@ OFF_BUS = {("gpu.state", "node-2/0"): "fallen_off_bus", ("tier.ready_share", "cr
         ("RouterFailsClosed", ROUTER, CLOSED, ("reopen-router", "gateway-a"), ["set-flag", "restart-gateway"]),
         ("RouterDown", ROUTER, DOWN, ("restart-router", "gateway-a"), ["restart-gateway"]),
         ("TelemetryAbsent", SILENT, UNSEEN, ("restart-exporter", "node-2"), ["restart-exporter"]),
-        ("TierInversion", TIER, TURNED, ("revert-config", "critical"), ["revert-config"]),
+        ("TierInversion", TIER, TURNED, ("revert-config", "critical"), ["revert-policy"]),
         ("ServingCapacityLow", {}, {}, ("shed-best-effort", "best-effort"), ["shed", "shed"]),
     ],
 )

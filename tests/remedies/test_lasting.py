@@ -9,7 +9,7 @@ import pytest
 from tierdrill.remedies.remedy import Setting
 from tierdrill.remedies.remedy_registry import REMEDIES, settings_of
 
-LEAVE_NOTHING = {"restart-replica", "power-cycle", "restart-gateway", "restart-exporter", "notify", "revert-config"}
+LEAVE_NOTHING = {"restart-replica", "power-cycle", "restart-gateway", "restart-exporter", "notify", "revert-policy"}
 """Something was started again, or somebody was told: there is nothing to put back."""
 
 WHERE: dict[str, Any] = {

@@ -85,4 +85,4 @@ def test_retries_are_held_whatever_the_policy_allows_and_given_back(endpoint: En
     lab.to_gateways("retries", {"standard": None})
     assert budget.ratio == 0.2
     fault.inject(lab, p)
-    assert "standard" in remedies.revert_config({}).detail and budget.ratio == 0.2
+    assert "standard" in remedies.revert_policy({}).detail and budget.ratio == 0.2

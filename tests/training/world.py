@@ -26,6 +26,8 @@ ALERTS = {
     "link-latency": "NetworkDegraded",
     "link-partition": "EndpointUnreachable",
     "router-fail-closed": "RouterFailsClosed",
+    "priority-swap": "TierInversion",
+    "bit-flip": "ReplicaAnswersWrong",
 }
 ENDS = {
     "replica-crash": ("restart-replica", "replace-replica", "run-playbook"),
@@ -36,6 +38,8 @@ ENDS = {
     "link-latency": ("set-weight", "run-playbook"),
     "link-partition": ("set-weight", "run-playbook"),
     "router-fail-closed": ("restart-gateway", "run-playbook", "set-flag"),
+    "priority-swap": ("run-playbook",),
+    "bit-flip": ("restart-replica", "replace-replica", "run-playbook"),
 }
 REMEDIES = {
     "restart": "restart-replica", "replace": "replace-replica", "drain": "drain", "cordon": "cordon", "shed": "shed",

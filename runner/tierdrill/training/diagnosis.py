@@ -191,6 +191,18 @@ def closed_routers(seen: Seen) -> list[Finding]:
     ]  # fmt: skip
 
 
+def inverted_tiers(seen: Seen) -> list[Finding]:
+    """The most important tier loses its slots to others: the gateways' policy goes back to what was reviewed."""
+    return [
+        Finding(
+            "inverted-tiers", tier, seen.rank_of(tier),
+            (Move("playbook", {"playbook": "revert-config", "target": tier}),),
+            f"requests of {tier} lose their slots to less important ones",
+        )
+        for tier in seen.about("TierInversion")
+    ]  # fmt: skip
+
+
 def hot_gpus(seen: Seen) -> list[Finding]:
     """Heat: best effort gives way first, then the hot GPUs get less, as far as enough others are left."""
     hot = seen.about("GpuThermalThrottle")
@@ -214,5 +226,7 @@ def _lowest(seen: Seen) -> str | None:
     return str(max(seen.tiers, key=lambda one: int(one["rank"]))["tier"]) if seen.tiers else None
 
 
-RULES: tuple[Rule, ...] = (lost_gpus, lost_nodes, broken_replicas, wrong_answers, bad_paths, closed_routers, hot_gpus)
+RULES: tuple[Rule, ...] = (
+    *(lost_gpus, lost_nodes, broken_replicas, wrong_answers, bad_paths, closed_routers, inverted_tiers, hot_gpus),
+)
 RANK_OF_CAUSE = {"wrong-automation": 0, "dead-node": 1, "lost-gpu": 2}

@@ -74,7 +74,7 @@ class LabRemedies(LabFacts):
         self._client.to_gateways("retries", {tier: ratio})
         return RemedyResult(True, f"retries of {tier} are held to {ratio:.0%} of its requests")
 
-    def revert_config(self, arguments: Arguments) -> RemedyResult:
+    def revert_policy(self, arguments: Arguments) -> RemedyResult:
         changed = sorted({tier for gateway in self._client.gateways("policy").values() for tier in gateway})
         self._client.to_gateways("policy", dict.fromkeys(changed))
         return RemedyResult(True, f"policy put back: {', '.join(changed) or 'nothing was changed'}")
