@@ -42,6 +42,21 @@ def test_every_option_is_documented() -> None:
                     assert re.search(rf"[`\[ (]{option}\b", pages), f"{name} {option}"
 
 
+def test_values_of_options_are_called_in_the_docs_as_in_the_help() -> None:
+    """What help says of an option's value, such as NAME|FILE, the option's command says in the docs, too."""
+    for section in (ROOT / "docs" / "commands.md").read_text().split("\n## tierdrill ")[1:]:
+        said = re.findall(r"(--[a-z-]+) ([A-Z][A-Z|/:=]*)", section.replace(r"\|", "|"))
+        command = cli.get_command(Context(cli), re.split(r"\W", section, maxsplit=1)[0])
+        assert command is not None
+        values: dict[str, set[str]] = {}
+        for context in _contexts(command, command.name or ""):
+            for one in context.command.params:
+                for option in one.opts if one.metavar else ():
+                    values.setdefault(option, set()).add(one.metavar or "")
+        wrong = [f"{option} {value}" for option, value in said if value not in values.get(option, {value})]
+        assert not wrong, f"docs/commands.md, tierdrill {command.name}: {wrong}"
+
+
 def test_help_loads_click_alone() -> None:
     probe = (
         "import sys\n"
@@ -72,6 +87,9 @@ def test_help_fits_eighty_columns_and_speaks_in_sentences() -> None:
     for context in every:
         wide = [line for line in context.get_help().splitlines() if len(line) > 80]
         assert not wide, f"{context.command_path}: {wide}"
+        listed = context.get_help() if isinstance(context.command, Group) else ""
+        cut = [line for line in listed.splitlines() if line.endswith("...") and "[ARGS]" not in line]
+        assert not cut, f"{context.command_path}: {cut}"
         texts = [context.command.help or "", *(getattr(one, "help", None) for one in context.command.params)]
         for text in filter(None, texts):
             ends = text.rstrip("] \n").endswith((".", ":", "?"))

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from tests.cli.support import ROOT, copied_catalogue
 from tierdrill.cli.drill_documents import whole_catalogue
+from tierdrill.documents.catalogue_reader import load_catalogue
 from tierdrill.documents.models.drill import Expect, Invariants
 from tierdrill.documents.models.tiers import Objectives, Tier
+from tierdrill.targets.target_registry import absent_in
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -49,3 +51,19 @@ def test_every_field_of_a_tier_and_of_what_is_expected_is_named() -> None:
     page = (ROOT / "docs" / "writing-a-drill.md").read_text(encoding="utf-8")
     fields = {*Tier.model_fields, *Objectives.model_fields, *Expect.model_fields, *Invariants.model_fields} - {"name"}
     assert sorted(name for name in fields if f"`{name}`" not in page and f"`{name}:" not in page) == []
+
+
+def test_the_drill_of_ten_lines_is_one_with_any_experiment(tmp_path: Path) -> None:
+    (text,) = (block for block in blocks("writing-a-drill.md", "yaml") if "kind: Drill" in block)
+    assert text.count("\n") == 10
+    root = copied_catalogue(tmp_path)
+    experiments = load_catalogue(root, unused=False)[0].experiments
+    for number, name in enumerate(experiments):
+        other = text.replace("replica/crash", name).replace("my-drill", f"my-drill-{number}")
+        # Which of its streams surges, only the drill can say.
+        variables = "variables: {stream: paying}" if name == "load/surge" else "variables: {}"
+        (root / "drills" / f"my-drill-{number}.yaml").write_text(re.sub(r"variables: .*", variables, other))
+    (root / "drills" / "my-drill.yaml").write_text(text)
+    catalogue, problems = load_catalogue(root, absent=absent_in)
+    assert problems == []
+    assert {one.experiment for name, one in catalogue.drills.items() if name.startswith("my-")} == set(experiments)

@@ -79,7 +79,10 @@ monitoring:
 @command.command("template")
 @click.pass_obj
 def template(here: Surroundings) -> None:
-    """Print an environment on a cluster, with the catalogue's tiers, to begin with."""
+    """Print an environment on a cluster, to begin with.
+
+    With the catalogue's tiers; change it to say what is there.
+    """
     catalogue = usable_catalogue(here.catalogue)
     workloads = next(iter(catalogue.workloads.values()), None)
     if workloads is None:
@@ -96,7 +99,9 @@ def template(here: Surroundings) -> None:
 @json_option
 @click.pass_obj
 def check(here: Surroundings, environment: str | None, drills: tuple[str, ...], as_json: bool) -> int:
-    """Ask a cluster whether drills can run there, and show what their names stand for. Nothing is changed.
+    """Ask a cluster whether drills can run there.
+
+    Also shows what the drills' names stand for there. Nothing is changed.
 
     Exit code 0 if they can, 1 if something is missing, 3 if the cluster does not answer.
     """
@@ -147,7 +152,9 @@ def rbac(
     any_node: bool,
     admission: bool,
 ) -> None:
-    """Print the roles that drills need, ready for `kubectl apply -f -`.
+    """Print the roles that drills need.
+
+    Ready for `kubectl apply -f -`.
 
     Without --for what `check` and `plan` need, which change nothing. The nodes that a drill may change are named: the
     cluster is asked for those that have opted in.
@@ -178,7 +185,9 @@ def rbac(
 @json_option
 @click.pass_obj
 def cleanup(here: Surroundings, environment: str | None, dry_run: bool, as_json: bool) -> int:
-    """Undo and take away all that drills have left on a cluster, and look until nothing is left.
+    """Undo and take away all that drills have left on a cluster.
+
+    Looks until nothing is left.
 
     Exit code 0 when nothing is left, 5 when something is (with --dry-run: is found).
     """
@@ -224,7 +233,9 @@ def cronjob(
     secrets: tuple[tuple[str, str], ...],
     suspend: bool,
 ) -> None:
-    """Print a CronJob that runs the drills of calendars inside the cluster, ready for `kubectl apply -f -`.
+    """Print a CronJob that runs calendars' drills in the cluster.
+
+    Ready for `kubectl apply -f -`.
 
     It runs `tierdrill scheduler --once` with the catalogue's documents: windows, blackouts, gates and retries are
     kept. The roles come from `tierdrill kubernetes rbac --for DRILL...`.

@@ -100,7 +100,9 @@ def demo(
     node_grace: float | None,
     token_file: Path | None,
 ) -> None:
-    """Print the tiered deployment for a cluster, ready for `kubectl apply -f -`.
+    """Print a tiered deployment to try drills with.
+
+    The lab's, ready for `kubectl apply -f -`.
 
     Namespaces serving and monitoring, both open to drills by their label. The output holds the platform's secret.
     """

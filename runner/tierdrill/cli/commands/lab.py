@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tierdrill.cli.completion import complete_environment
 from tierdrill.cli.errors import Refusal, say
 from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import echo_json, json_option, mode_option, table
@@ -29,7 +30,10 @@ def command() -> None:
 
 @command.command("up")
 @_name
-@click.option("--environment", help="Environment to start [default: the only lab, or the one named lab].")
+@click.option(
+    "--environment", metavar="NAME", shell_complete=complete_environment,
+    help="Environment to start [default: the only lab, or the one named lab].",
+)
 @mode_option
 @json_option
 @click.pass_obj
@@ -69,7 +73,9 @@ def status(here: Surroundings, name: str, as_json: bool) -> None:
 @_name
 @click.pass_obj
 def password(here: Surroundings, name: str) -> None:
-    """Print the password of a lab's Prometheus and Alertmanager; their user is `tierdrill`.
+    """Print the password of a lab's Prometheus and Alertmanager.
+
+    Their user is `tierdrill`.
 
     For a browser, or `curl -u "tierdrill:$(tierdrill lab password)"`.
     """

@@ -81,7 +81,10 @@ def log(here: Surroundings, state: str | None, limit: int, as_json: bool) -> Non
 @click.argument("message", required=False, metavar="[ID]")
 @click.pass_obj
 def resend(here: Surroundings, message: str | None) -> int:
-    """Queue failed messages again: the one whose ID begins with ID, or all. The scheduler delivers them."""
+    """Queue failed messages again; the scheduler delivers them.
+
+    The one whose ID begins with ID, or all.
+    """
     import time
 
     from tierdrill.schedule.notify.outbox_store import MessageStore

@@ -34,7 +34,10 @@ def command() -> None:
 @json_option
 @click.pass_obj
 def show(here: Surroundings, entry: str | None, limit: int, as_json: bool) -> None:
-    """Show the stages of ENTRY (default: all entries with a rollout) and its last changes."""
+    """Show the stages of entries and their last changes.
+
+    Of ENTRY, or of all entries with a rollout.
+    """
     every = _rollouts(here)
     chosen = {_find(every, entry): every[_find(every, entry)]} if entry is not None else every
     found = [_look(here, calendar, name, rollout, limit) for (calendar, name), rollout in chosen.items()]

@@ -44,7 +44,10 @@ def command() -> None:
 @json_option
 @click.pass_obj
 def show(here: Surroundings, calendar: str | None, count: int, start: str | None, as_json: bool) -> None:
-    """Show the next slots of all calendars, or of CALENDAR, and which rule holds one back."""
+    """Show the next slots, and which rule holds one back.
+
+    Of all calendars, or of CALENDAR.
+    """
     from tierdrill.schedule.slots import due_slots
 
     catalogue, timetables, showing = timetables_of(here, calendar)
@@ -68,7 +71,9 @@ def show(here: Surroundings, calendar: str | None, count: int, start: str | None
 @json_option
 @click.pass_obj
 def check(here: Surroundings, paths: tuple[Path, ...], as_json: bool) -> int:
-    """Check what would keep scheduled drills from running, in the whole catalogue or in the files at PATHS.
+    """Check what would keep scheduled drills from running.
+
+    In the whole catalogue, or in the files at PATHS.
 
     Each problem is one line, `file:line:column: what was found; what is allowed`. Exit code 2 if there is any: a time
     that never comes, an unknown zone, rules that leave no slot open, drills that would run at once on one environment,
@@ -146,7 +151,10 @@ command.add_command(log)
 @click.argument("calendar", required=False, shell_complete=complete_calendar)
 @click.pass_obj
 def rules(here: Surroundings, calendar: str | None) -> None:
-    """Print Prometheus rules that alert when the scheduler is down or a scheduled drill did not run."""
+    """Print Prometheus rules that watch over the scheduler.
+
+    They alert when it is down, or a scheduled drill did not run.
+    """
     from tierdrill.schedule.metrics import schedule_rules
 
     _, timetables, _ = timetables_of(here, calendar)

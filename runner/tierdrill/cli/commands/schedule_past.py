@@ -24,7 +24,7 @@ STATES = ("claimed", "running", "finished", "held", "missed", "lost")
 @json_option
 @click.pass_obj
 def status(here: Surroundings, as_json: bool) -> None:
-    """Show active schedulers, environments in use and the state of each entry."""
+    """Show schedulers, environments in use and each entry's state."""
     from tierdrill.schedule.store.store_summary import summary
 
     with _store(here) as store:
@@ -53,7 +53,10 @@ def log(
     gates: bool,
     as_json: bool,
 ) -> None:
-    """Show past slots of all calendars or of CALENDAR: run, held, missed or lost, and why."""
+    """Show past slots: run, held, missed or lost, and why.
+
+    Of all calendars, or of CALENDAR.
+    """
     from tierdrill.schedule.store.store_summary import slot_data
 
     shown, gaps, notes = list[dict[str, Any]](), list[dict[str, Any]](), list[dict[str, Any]]()

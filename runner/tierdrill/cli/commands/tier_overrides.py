@@ -31,7 +31,8 @@ def _decision(command: Function) -> Function:
             "--as", "role", required=True, metavar="ROLE", help="Role that decides: rights.override of the tier."
         ),
         click.option("--reason", required=True, help="Reason, shown wherever the override is."),
-        click.option("--rule", required=True, shell_complete=complete_rule, help="The rule; see `list --rules`."),
+        click.option("--rule", required=True, metavar="RULE", shell_complete=complete_rule,
+                     help="The rule; see `list --rules`."),
         click.argument("tier", shell_complete=complete_tier),
     ):
         command = option(command)
@@ -40,7 +41,7 @@ def _decision(command: Function) -> Function:
 
 @click.group("override")
 def command() -> None:
-    """Lift one rule of a tier for a while, end that, or list what is lifted."""
+    """Lift a rule of a tier for a while, end that, or list those."""
 
 
 @command.command("grant")

@@ -48,7 +48,9 @@ for further in (diff, capacity, cost, import_slos, export, tier_overrides.comman
 @json_option
 @click.pass_obj
 def lint(here: Surroundings, paths: tuple[Path, ...], chosen: tuple[str, ...], list_rules: bool, as_json: bool) -> int:
-    """Check that the tiers keep the rules of a tier policy: the catalogue's, or of the files and folders at PATHS.
+    """Check that the tiers keep the rules of a tier policy.
+
+    The catalogue's tiers, or those in the files and folders at PATHS.
 
     Each finding is one line, `file:line:column: ID name: what is wrong; what is right`. Exit code 0 where there is
     none, 1 where there is one, 2 for documents that cannot be read.
@@ -78,7 +80,9 @@ def lint(here: Surroundings, paths: tuple[Path, ...], chosen: tuple[str, ...], l
 @json_option
 @click.pass_obj
 def test(here: Surroundings, files: tuple[Path, ...], as_json: bool) -> int:
-    """Hold the routing and admission rules against tables of requests: the catalogue's TierTests, or those in FILES.
+    """Hold routing and admission rules against tables of requests.
+
+    The catalogue's TierTests, or those in FILES.
 
     Each case says which tier its request must get, or why it must be refused; the rules are those that the gateways
     use. Exit code 1 where a case gets something else, too few routes are reached, a route can be reached by no request,

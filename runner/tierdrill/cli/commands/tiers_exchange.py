@@ -29,7 +29,9 @@ _output = click.option(
 @click.option("--name", default="imported", show_default=True, help="Name of the Tiers document.")
 @_output
 def import_slos(files: tuple[Path, ...], name: str, output: Path | None) -> None:
-    """Make a Tiers document of OpenSLO (openslo/v1) and Sloth (prometheus/v1) documents: a tier for each service.
+    """Make a Tiers document of OpenSLO and Sloth documents.
+
+    From openslo/v1 and prometheus/v1, a tier for each service.
 
     What could not be carried over, and what was made up because a tier must have it, is told on stderr.
     """
@@ -65,7 +67,9 @@ def import_slos(files: tuple[Path, ...], name: str, output: Path | None) -> None
 @_output
 @click.pass_obj
 def export(here: Surroundings, form: str, environment: str | None, output: Path | None) -> None:
-    """Write the tiers in another tool's FORMAT: sloth, pyrra, openslo (promises as SLOs), priority-classes
+    """Write the tiers in another tool's FORMAT.
+
+    Formats: sloth, pyrra, openslo (promises as SLOs), priority-classes
     (Kubernetes), inference-objectives (llm-d), envoy or gateway-api (ranks as priorities, each in its own direction).
 
     What could not be carried over is told on stderr.

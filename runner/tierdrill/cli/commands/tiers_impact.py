@@ -54,7 +54,7 @@ def diff(
     file: Path | None,
     as_json: bool,
 ) -> int:
-    """Show what going from the tiers in OLD to those in NEW would do, before it is done.
+    """Show what a change of tiers from OLD to NEW would do.
 
     Each is a file with Tiers (and Workloads, if they change too), or a whole catalogue; what it lacks is taken from the
     catalogue. A load is replayed: of a run, of a file, or else of the drill that asks most. Exit code 1 where a promise
@@ -87,7 +87,9 @@ def capacity(
     inventory: Path | None,
     as_json: bool,
 ) -> int:
-    """Hold the demand of each tier at peak against slots: with all nodes (N), with one lost (N+1) and with two (N+2).
+    """Hold the demand of each tier at peak against slots.
+
+    With all nodes (N), with one lost (N+1) and with two (N+2).
 
     Exit code 1 where rank 1 has too few slots with one node lost, even after it has preempted whom it may
     and used its fallback model; 3 where nobody knows how many nodes there are.
@@ -143,7 +145,9 @@ def cost(
     as_csv: bool,
     as_json: bool,
 ) -> int:
-    """Show the GPU seconds that each tier uses and keeps reserved over a load's time, and what they cost.
+    """Show the GPU seconds of each tier over a load, and their cost.
+
+    What it uses and what it keeps reserved.
 
     The price of a GPU hour is the environment's (`cost: {gpu_hour: 2.5, currency: EUR}`).
     """

@@ -76,7 +76,10 @@ def coverage(here: Surroundings, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def debrief(here: Surroundings, exercise: str | None, as_json: bool) -> None:
-    """Score an EXERCISE again (default: the last one), write its debrief and print the path."""
+    """Score an exercise again and write its debrief.
+
+    Prints the debrief's path. EXERCISE is the last one by default.
+    """
     from tierdrill.cli.past_runs import stored_events
     from tierdrill.home import run_folder
     from tierdrill.training.exercise_setting import NotAnExercise
@@ -112,7 +115,9 @@ def debrief(here: Surroundings, exercise: str | None, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def forget(here: Surroundings, name: str, yes: bool, as_json: bool) -> int:
-    """Erase a trainee's NAME from results, histories and debriefs; their exercises become those of "a trainee".
+    """Erase a trainee's NAME from results, histories and debriefs.
+
+    Their exercises become those of "a trainee".
 
     This cannot be undone. The name is also searched for as a whole word in all messages of exercises. Exit code 1 if a
     file of this home still has it.

@@ -141,7 +141,10 @@ def _options(
 @json_option
 @click.pass_context
 def token(ctx: click.Context, name: str | None, role: str, lasts: float, as_json: bool) -> None:
-    """Make a token to sign in with, shown once; or list and revoke tokens."""
+    """Make a token to sign in with, or list and revoke them.
+
+    A token is shown once.
+    """
     if ctx.invoked_subcommand is not None:
         return
     from tierdrill.history.audit_log import AuditEntry, append
