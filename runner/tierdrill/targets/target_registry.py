@@ -10,6 +10,7 @@ from tierdrill.targets.base import FaultPort, Mechanism, Target, TargetError
 
 if TYPE_CHECKING:
     from tierdrill.documents.models.environment import Environment
+    from tierdrill.documents.models.workloads import Workloads
     from tierdrill.documents.reading.reading_state import Absent
     from tierdrill.targets.lab.labs import Labs
 
@@ -69,6 +70,20 @@ def open_place(place: dict[str, Any]) -> FaultPort:
 
         return ExternalPlace()
     raise TargetError(f"got target {kind!r}, expected lab, kubernetes, external and experiment")
+
+
+def lift_in_cluster(environment: Environment, workloads: Workloads, until: Mapping[str, float | None]) -> bool:
+    """Let a cluster's gateways lift rules (TIER/RULE) until then (Unix seconds; None: not any more). False where
+    nothing says how they are told; TargetError where one of them is not.
+    """
+    if environment.kubernetes is None:
+        return False
+    from tierdrill.targets.kubernetes.gateway_admin import admin_now
+
+    admin = admin_now(environment.kubernetes, workloads)
+    if admin is not None:
+        admin.tell("overrides", until)
+    return admin is not None
 
 
 def labs_of(home: Path) -> Labs:

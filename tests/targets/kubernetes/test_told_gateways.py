@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.kubernetes_api import FakeApi
 from tests.targets.kubernetes.conftest import PODS, RUN, pod, ref
+from tierdrill.cli.drill_documents import environment_setting
+from tierdrill.cli.folders import shipped_catalogue
+from tierdrill.conductor.override_grants import grant_override, revoke_override
+from tierdrill.documents.models.kubernetes import KubernetesSettings
 from tierdrill.lab.gateway.held_settings import HeldSettings
 from tierdrill.lab.gateway.picker import FAILS_CLOSED, LOST, PICKING
 from tierdrill.targets.base import FaultOrder, TargetError
@@ -28,7 +33,7 @@ class Gateway:
     """One gateway behind the API server's proxy; `away` is what nobody reaches."""
 
     def __init__(self) -> None:
-        self.now, self.settings = 100.0, {"picker": {"up": True}}
+        self.now, self.settings = 100.0, {"picker": {"up": True}, "overrides": {}}
         self.held = HeldSettings(self.settings.__getitem__, self._tell, lambda: self.now)
         self.away = False
 
@@ -109,6 +114,26 @@ def test_what_a_gateway_was_told_ends_with_its_hold(gateway: Gateway, port: Kube
     assert gateway.held.lapsed() == {"picker": {"up": True}} and fault.gone(port.place, p).seen
     gateway.away = True
     assert admin.hold(10.0) == ["gateway-a: no answer"]
+
+
+def test_an_override_reaches_a_clusters_gateways_and_one_that_is_away_is_named(
+    gateway: Gateway, place: dict[str, Any], kubeconfig: Path, tmp_path: Path
+) -> None:
+    shipped, tiers, workloads = environment_setting(shipped_catalogue(), "lab")
+    settings = KubernetesSettings.model_validate({**place["settings"], "kubeconfig": str(kubeconfig)})
+    there = shipped.model_copy(update={"kubernetes": settings})
+    elsewhere = there.model_copy(update={"tiers": "others"})
+    why = {"role": "incident-commander", "who": "ann", "why": "a lost hall", "clusters": [(elsewhere, workloads)] * 2}
+    about = (tmp_path, tiers, "critical", "queue-limit")
+    assert grant_override(*about, seconds=60.0, **why).clusters == ()
+    why["clusters"] = [(there, workloads)]
+    granted = grant_override(*about, seconds=60.0, **why)
+    assert (granted.clusters, granted.untold) == (("lab",), ())
+    assert gateway.settings["overrides"] == {"critical/queue-limit": granted.override.until}
+    assert revoke_override(*about, **why).clusters == ("lab",)
+    assert gateway.settings["overrides"] == {"critical/queue-limit": None}
+    gateway.away = True
+    assert grant_override(*about, seconds=60.0, **why).untold == ("lab: no answer",)
 
 
 def test_only_where_gateways_are_told_and_no_pickers_are_named(gateway: Gateway, port: KubernetesPort) -> None:

@@ -17,7 +17,9 @@ from tierdrill.text import utc
 
 if TYPE_CHECKING:
     from tierdrill.conductor.override_grants import OverrideChange
+    from tierdrill.documents.models.environment import Environment
     from tierdrill.documents.models.tiers import Tiers
+    from tierdrill.documents.models.workloads import Workloads
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -63,16 +65,16 @@ def grant(
 ) -> int:
     """Lift a rule of TIER, at once and until the time is over.
 
-    Gateways of labs that are up stop enforcing it, those of labs that come up meanwhile never start to. Every verdict
-    made meanwhile says so, and so do `tierdrill status` and the audit log. Residency, integrity and authentication are
-    never lifted. Exit code 3 where a lab could not be told.
+    Gateways of labs that are up, and of the catalogue's clusters, stop enforcing it, those of labs that come up
+    meanwhile never start to. Every verdict made meanwhile says so, and so do `tierdrill status` and the audit log.
+    Residency, integrity and authentication are never lifted. Exit code 3 where a lab or a cluster could not be told.
     """
     from tierdrill.conductor.override_grants import grant_override
 
-    tiers, where = _tiers(here, tier, document, environment)
+    tiers, where, clusters = _tiers(here, tier, document, environment)
     change = grant_override(
         here.home, tiers, tier, rule, seconds=seconds, role=role, who=by or author(), why=" ".join(reason.split()),
-        environment=where,
+        environment=where, clusters=clusters,
     )  # fmt: skip
     click.echo(f"lifted: {change.override}")
     return _reached(change)
@@ -88,10 +90,11 @@ def revoke(
     """Let a rule of TIER hold again before its override runs out. Exit code 3 where a lab could not be told."""
     from tierdrill.conductor.override_grants import revoke_override
 
-    tiers, where = _tiers(here, tier, document, environment)
+    tiers, where, clusters = _tiers(here, tier, document, environment)
     change = revoke_override(
-        here.home, tiers, tier, rule, role=role, who=by or author(), why=" ".join(reason.split()), environment=where
-    )
+        here.home, tiers, tier, rule, role=role, who=by or author(), why=" ".join(reason.split()),
+        environment=where, clusters=clusters,
+    )  # fmt: skip
     click.echo(f"revoked: {rule} of {tier} holds again")
     return _reached(change)
 
@@ -126,8 +129,10 @@ def show(here: Surroundings, rules: bool, as_json: bool) -> None:
     click.echo(table(rows, head) or "no overrides in force")
 
 
-def _tiers(here: Surroundings, tier: str, document: str | None, environment: str | None) -> tuple[Tiers, str]:
-    """The Tiers document that has that tier, and the name of the environment, if one was given."""
+def _tiers(
+    here: Surroundings, tier: str, document: str | None, environment: str | None
+) -> tuple[Tiers, str, list[tuple[Environment, Workloads]]]:
+    """The Tiers document that has that tier, the name of the environment, if one was given, and every cluster."""
     from tierdrill.did_you_mean import none_named
     from tierdrill.text import listed
 
@@ -149,12 +154,15 @@ def _tiers(here: Surroundings, tier: str, document: str | None, environment: str
         raise Refusal(none_named("tier", tier, [each.name for one in every.values() for each in one.tiers]))
     if len(found) > 1:
         raise Refusal(f"tier {tier} is in {listed(one.metadata.name for one in found)}: say which with --tiers")
-    return found[0], name
+    known = catalogue.environments.values()
+    return found[0], name, [(one, catalogue.workloads[one.workloads]) for one in known if one.kubernetes is not None]
 
 
 def _reached(change: OverrideChange) -> int:
     for lab in change.labs:
         click.echo(f"lab {lab}: its gateways do so now")
+    for environment in change.clusters:
+        click.echo(f"{environment}: the cluster's gateways do so now")
     for why in change.untold:
         say(f"warning: not told: {why}")
     return INCONCLUSIVE if change.untold else 0

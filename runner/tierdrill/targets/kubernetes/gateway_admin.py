@@ -15,7 +15,8 @@ from tierdrill.targets.kubernetes.permissions import may
 from tierdrill.text import read_json
 
 if TYPE_CHECKING:
-    from tierdrill.documents.models.kubernetes import GatewayAdministration
+    from tierdrill.documents.models.kubernetes import GatewayAdministration, KubernetesSettings
+    from tierdrill.documents.models.workloads import Workloads
     from tierdrill.targets.kubernetes.cluster_place import Place
     from tierdrill.targets.kubernetes.connect import Cluster
     from tierdrill.targets.kubernetes.names import NameTable
@@ -97,6 +98,20 @@ class GatewayAdmin:
         port = f"{pod.name}:{self._told.port}"
         headers = {KEY_HEADER: token}
         return self._cluster.through(pod.namespace, port, method, path, body, headers=headers, within_s=within_s)
+
+
+def admin_now(settings: KubernetesSettings, workloads: Workloads) -> GatewayAdmin | None:
+    """How the gateways of a cluster are told that are there now; None where nothing says so. TargetError."""
+    from tierdrill.targets.kubernetes.connect import Cluster
+    from tierdrill.targets.kubernetes.survey import pods_in
+
+    if settings.gateways is None or settings.gateways.admin is None:
+        return None
+    cluster = Cluster.of(settings)
+    # The names that a document gives to others would have to be looked for.
+    unnamed = settings.model_copy(update={"names": {}})
+    names = pods_in(cluster, settings, ()).names(unnamed, workloads)
+    return GatewayAdmin(cluster, lambda: names, settings.gateways.admin)
 
 
 def admin_of(place: Place) -> GatewayAdmin:

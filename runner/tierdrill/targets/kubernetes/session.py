@@ -15,6 +15,7 @@ from tierdrill.history.events import Event, event
 from tierdrill.history.kinds.response_kinds import MonitoringGap
 from tierdrill.history.kinds.run_kinds import PlatformState, ProcessExited, RunNote
 from tierdrill.load.load_plan import LoadPlan
+from tierdrill.policy.rule_overrides import lifted_in
 from tierdrill.process.signals import StopSignal
 from tierdrill.targets.base import Finding, Inventory, Opening, RemedyPort, TargetError
 from tierdrill.targets.external.session import ExternalSession
@@ -110,6 +111,9 @@ class KubernetesSession(ExternalSession):
         self._hold.hold(self._faulted_nodes(), of.planned_s)
         threading.Thread(target=self._keep_hold, args=(self._hold,), name="lease", daemon=True).start()
         if self._admin is not None:
+            if lifted := lifted_in(of.home, of.tiers.metadata.name, name):
+                # Those that were made anew since it was granted do not know.
+                self._admin.tell("overrides", lifted)
             self._hold_gateways(self._admin)
         self._bring_agents(place)
 
