@@ -212,6 +212,31 @@ class TestReplica:
         wanted = firing("ReplicaAnswersWrong", replica="assistant-1", node="node-2", model="assistant", tier="critical")
         check_scenario(tmp_path, series, _fires_at(14, wanted, fires))
 
+    @pytest.mark.parametrize(
+        ("wrong", "seconds", "drifted", "damaged"),
+        [
+            ({"assistant-0": "b", "assistant-1": "b"}, FAULT_S, 1, 0),
+            ({"assistant-0": "b", "assistant-1": "b"}, 2.5, 0, 0),
+            ({"assistant-0": "b", "assistant-1": "c"}, FAULT_S, 0, 2),
+            ({"assistant-0": "b"}, FAULT_S, 0, 1),
+        ],
+    )
+    def test_a_drift_is_told_from_damage_by_whether_all_answer_alike(
+        self, tmp_path: Path, wrong: dict[str, str], seconds: float, drifted: int, damaged: int
+    ) -> None:
+        labels = 'node="node-2",gpu="1",model="assistant",tier="critical"'
+        series: Series = {}
+        for replica in ("assistant-0", "assistant-1"):
+            name = f'tierdrill_replica_answers_right{{replica="{replica}",{labels},answers="%s"}}'
+            right, until = constant(1, TOTAL_S), 10 + seconds
+            if replica in wrong:
+                right = between(10, until, TOTAL_S, None, 1)
+                series[name % wrong[replica]] = between(10, until, TOTAL_S, 0, None)
+            series[name % "a"] = right
+        drift = firing("ModelAnswersDrifted", model="assistant", tier="critical", severity="page")
+        damage = firing("ReplicaAnswersWrong", model="assistant")
+        expected = [*_fires_at(14, drift, drifted), Expected(20, damage, damaged), *never(damage, 36, 39)]
+        check_scenario(tmp_path, series, expected)
 
     REPLICA_EJECTED = firing("ReplicaEjected", replica="assistant-1", node="node-2", model="assistant", tier="critical")
 

@@ -12,6 +12,7 @@ from tests.targets.endpoint import Answer, Asked, Endpoint
 from tests.targets.one_replica import OneReplica
 from tierdrill.lab.client import LabClient
 from tierdrill.targets.base import TargetError
+from tierdrill.targets.lab.fault_port import LAB_FAULTS
 from tierdrill.targets.lab.faults.bit_flip import FAULT as FLIP
 from tierdrill.targets.lab.faults.bit_flip import replica_answers
 
@@ -84,3 +85,44 @@ def test_what_answers_wrongly_already_is_no_target(lab: Lab) -> None:
         bound(lab)
     with pytest.raises(TargetError, match="expected one of: assistant-1"):
         FLIP.bind(cast(LabClient, lab), lab.state(), {**PARAMETERS, "replica": "assistant-9"})
+
+
+class Pair(Lab):
+    """Two replicas of one model in one process; who asks either is answered wrongly once both have drifted."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        super().__init__(endpoint)
+        self.drifted = set[str]()
+        self.names = ["assistant-0", "assistant-1"]
+
+    def state(self) -> dict[str, Any]:
+        found = super().state()["replicas"][0]
+        return {"replicas": [{**found, "name": name, "tier": "critical"} for name in self.names]}
+
+    def flip_bit(self, replica: str, index: int, bit: int, flipped: bool) -> None:
+        (self.drifted.add if flipped else self.drifted.discard)(replica)
+        self.flipped = len(self.drifted) == len(self.names)
+
+
+def test_a_model_has_drifted_once_each_of_its_replicas_answers_wrongly(endpoint: Endpoint) -> None:
+    lab, fault = Pair(endpoint), LAB_FAULTS["model-drift"]
+    client, p = cast(LabClient, lab), {"tier": "critical", "model": "assistant"}
+    with pytest.raises(TargetError, match="no running replica"):
+        fault.bind(client, lab.state(), {**p, "model": "draft"})
+    p |= fault.bind(client, lab.state(), p)
+    assert fault.gone(client, p).seen and not fault.landed(client, p).seen
+    fault.inject(client, p)
+    assert lab.drifted == {"assistant-0", "assistant-1"}
+    assert fault.landed(client, p).seen and not fault.gone(client, p).seen
+    with pytest.raises(TargetError, match="rightly before"):
+        fault.bind(client, lab.state(), p)
+    lab.names = lab.names[:1]
+    with pytest.raises(TargetError, match="one replica only"):
+        fault.bind(client, lab.state(), p)
+    lab.names.append("assistant-1")
+    for _ in range(2):
+        fault.revert(client, p)
+    assert fault.gone(client, p).seen and lab.drifted == set()
+    fault.inject(client, p)
+    lab.end_process()
+    assert fault.revert(client, p) == [] and fault.gone(client, p).seen and not fault.landed(client, p).seen

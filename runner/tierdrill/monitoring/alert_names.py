@@ -10,6 +10,7 @@ INFRASTRUCTURE_LABELS: Mapping[str, tuple[str, ...]] = {
     "ReplicaDown": ("replica", "node", "model", "tier", "severity"),
     "StalledReplica": ("replica", "node", "model", "tier", "severity"),
     "ReplicaAnswersWrong": ("replica", "node", "model", "tier", "severity"),
+    "ModelAnswersDrifted": ("model", "tier", "severity"),
     "ReplicaEjected": ("replica", "node", "model", "tier", "severity"),
     "CircuitOpen": ("model", "severity"),
     "GpuFallenOffBus": ("node", "gpu", "UUID", "severity"),

@@ -19,6 +19,7 @@ HOLD_S: Mapping[str, float] = {
     "ReplicaDown": 3.0,
     "StalledReplica": 3.0,
     "ReplicaAnswersWrong": 4.0,
+    "ModelAnswersDrifted": 4.0,
     "ReplicaEjected": 5.0,
     "CircuitOpen": 3.0,
     "GpuFallenOffBus": 3.0,
@@ -46,7 +47,7 @@ is seen true for at most D plus one scrape, so `for` must exceed that:
 
 - ReplicaDown, StalledReplica, CircuitOpen, those of GPUs, RouterFailsClosed, RouterFailsOpen: a blip of 1.5 s, 0.4 s
   to take it back and report it, a scrape: under 3 s.
-- ReplicaAnswersWrong: the same and one round of golden prompts (1 s), for it shows in them only.
+- ReplicaAnswersWrong, ModelAnswersDrifted: the same and one round of golden prompts (1 s), for it shows in them only.
 - ReplicaEjected: the first ejection lasts 2 s, its trial ends it or begins one of 4 s; SCRAPES_BETWEEN_EJECTIONS come
   on top.
 - NetworkDegraded, EndpointUnreachable: the same and one probe period (0.5 s), for a link shows in the probes only.
@@ -80,6 +81,12 @@ SCRAPES_BETWEEN_EJECTIONS = 3
 
 _NODE_READY = f"max by (node) ({NODE_READY_SERIES}) == 1"
 _NODE_METRICS = f"count by (node) ({on_node('DCGM_FI_DEV_XID_ERRORS')})"
+_WRONG = "count by (model, tier) (tierdrill_replica_answers_right == 0)"
+# All of them, more than one, and alike. One by itself, or several that differ, are damaged.
+_DRIFTED = (
+    f"({_WRONG} > 1 and {_WRONG} == count by (model, tier) (tierdrill_replica_answers_right)"
+    " and count by (model, tier) (count by (model, tier, answers) (tierdrill_replica_answers_right)) == 1)"
+)
 _PICKER_LOST = "min by (gateway) (tierdrill_picker_up) == 0"
 _FAILS_OPEN = 'max by (gateway) (tierdrill_flag{flag="fail_open"}) == 1'
 _READY_PODS = (
@@ -122,12 +129,23 @@ def infrastructure_alerts(clock: Clock, slower_s: float = 0.0) -> list[dict[str,
         ),
         _alert(
             "ReplicaAnswersWrong",
-            "max by (replica, node, model, tier) (tierdrill_replica_answers_right) == 0",
+            "max by (replica, node, model, tier) (tierdrill_replica_answers_right) == 0"
+            f" unless on (model, tier) {_DRIFTED}",
             "page",
             "Replica {{ $labels.replica }} on {{ $labels.node }} gives wrong answers",
             "The replica (model {{ $labels.model }}, tier {{ $labels.tier }}) answers the golden prompts wrongly: its"
             " weights have changed in its GPU's memory, and no error says so. Take it out of service and place a new"
             " one on another GPU; then have the memory of this one tested.",
+        ),
+        _alert(
+            "ModelAnswersDrifted",
+            _DRIFTED,
+            "page",
+            "All replicas of model {{ $labels.model }} give the same other answers than were reviewed",
+            "Every replica of the model (tier {{ $labels.tier }}) answers the golden prompts wrongly, and all of them"
+            " alike: no memory is bad, other weights are loaded than those that were reviewed. Roll back what was"
+            " released last (a tag that moved, a quantization, an adapter). To replace replicas would load the same"
+            " weights again.",
         ),
         _alert(
             "ReplicaEjected",

@@ -175,12 +175,12 @@ class AnswersCollector(Collector):
         self._node, self._replicas = node, replicas
 
     def collect(self) -> Iterable[Metric]:
-        labels = ("replica", "node", "gpu", "model", "tier")
+        labels = ("replica", "node", "gpu", "model", "tier", "answers")
         family = GaugeMetricFamily(
             "tierdrill_replica_answers_right", "The golden prompts are answered rightly.", labels=labels
         )
-        for spec, right in self._replicas.answers():
-            family.add_metric([spec.name, self._node, str(spec.gpu), spec.model, spec.tier], float(right))
+        for spec, right, answers in self._replicas.answers():
+            family.add_metric([spec.name, self._node, str(spec.gpu), spec.model, spec.tier, answers], float(right))
         yield family
 
 

@@ -47,6 +47,7 @@ class Managed:
         self.ended_at: float | None = None
         self.busy = 0.0
         self.answers_right: bool | None = None  # to the golden prompts, which read every weight; None: not known
+        self.answers = ""  # their checksum: replicas that are wrong alike have the same
         self.lock = asyncio.Lock()  # one start, stop or restart at a time
         self.watch: asyncio.Task[None] | None = None
 
@@ -149,10 +150,10 @@ class Replicas:
             raise SpawnError(f"{name} refuses: {said['error']['message']}")
         return dict(said)
 
-    def answers(self) -> list[tuple[ReplicaSpec, bool]]:
-        """Each replica whose answers to the golden prompts are known, and whether they are right."""
+    def answers(self) -> list[tuple[ReplicaSpec, bool, str]]:
+        """Each replica whose answers to the golden prompts are known, whether they are right, and their checksum."""
         return [
-            (managed.spec, managed.answers_right)
+            (managed.spec, managed.answers_right, managed.answers)
             for managed in self._managed.values()
             if managed.answers_right is not None
         ]
@@ -288,7 +289,8 @@ class Replicas:
                 with contextlib.suppress(OSError):
                     if managed.phase == READY:
                         status, said = await client.request("GET", "/internal/golden", timeout_s=GOLDEN_TIMEOUT_S)
-                        managed.answers_right = bool(said["ok"]) if status == 200 else managed.answers_right
+                        if status == 200:
+                            managed.answers_right, managed.answers = bool(said["ok"]), str(said["checksum"])
                 await asyncio.sleep(max(0.0, began + GOLDEN_INTERVAL_S - time.monotonic()))
         finally:
             client.close()
