@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tests.cli.support import ROOT, tierdrill
+from tierdrill.home import agent_folder
 
 CALENDAR = """\
 apiVersion: tierdrill/v1
@@ -89,7 +90,8 @@ def test_it_keeps_its_home_and_never_runs_beside_itself(catalogue: Path) -> None
     assert "PersistentVolumeClaim" not in kept
     mounted = {one["hostPath"]["path"] for one in pod_of(kept)["volumes"] if "hostPath" in one}
     assert pod_of(kept)["containers"][0]["command"][0] == sys.executable
-    assert any(Path(sys.prefix).is_relative_to(folder) for folder in mounted)
+    for needed in (Path(sys.prefix), agent_folder()):
+        assert any(needed.is_relative_to(folder) for folder in mounted), needed
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,9 @@ from tests.kubernetes_api import KUBE_SYSTEM, FakeApi, Refusal
 from tests.targets.kubernetes.conftest import ALLOWED, NODES, PODS, pod
 from tierdrill.documents.models.kubernetes import KubernetesSettings
 from tierdrill.targets.base import SABOTAGE
-from tierdrill.targets.kubernetes.drill_permissions import needed
+from tierdrill.targets.kubernetes.connect import Cluster
+from tierdrill.targets.kubernetes.drill_permissions import denied, needed
+from tierdrill.targets.kubernetes.permissions import may
 
 
 @pytest.fixture
@@ -251,6 +253,17 @@ def test_a_frozen_exporter_needs_what_its_fault_needs(document: dict[str, Any]) 
     more = set(needed(settings, [SABOTAGE])) - set(needed(settings, []))
     assert {one.scope for one in more} == {"exporter"}
     assert {str(one) for one in more} == {"get pods/exec", "create pods/exec", "get pods/proxy"}
+
+
+@pytest.mark.parametrize(("named", "lacks"), [(2, ()), (1, ("patch nodes worker-2",)), (0, ())])
+def test_a_role_that_names_the_nodes_is_enough(
+    document: dict[str, Any], kubeconfig: Path, monkeypatch: pytest.MonkeyPatch, named: int, lacks: tuple[str, ...]
+) -> None:
+    """As `rbac` prints it: without a name nobody may change nodes."""
+    granted = [f"worker-{number + 1}" for number in range(named)] or [""]
+    monkeypatch.setattr(Cluster, "can", lambda self, permission, namespace=None, name="": (name in granted, ""))
+    settings = KubernetesSettings.model_validate(document["kubernetes"])
+    assert denied(Cluster(str(kubeconfig)), settings, may("nodes", "patch")) == lacks
 
 
 def test_the_capacity_of_tiers_is_that_of_the_clusters_replicas(document: dict[str, Any], tmp_path: Path) -> None:

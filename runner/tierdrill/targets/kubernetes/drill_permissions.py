@@ -11,10 +11,11 @@ from tierdrill.documents.models.kubernetes import KubernetesSettings
 from tierdrill.targets.base import SABOTAGE
 from tierdrill.targets.kubernetes import actor_watch, gateway_admin, lease, ledger_map, remedy_port, sabotage_fault
 from tierdrill.targets.kubernetes.actor_watch import looking_for
-from tierdrill.targets.kubernetes.connect import Cluster
+from tierdrill.targets.kubernetes.connect import Cluster, path_of
 from tierdrill.targets.kubernetes.fault_port import faults_of
 from tierdrill.targets.kubernetes.manifests import load_jobs, warden_job
 from tierdrill.targets.kubernetes.permissions import Permission, may, merged, reading
+from tierdrill.targets.kubernetes.records import node_of
 
 WATCHING = (*may("nodes", "watch"), *may("pods", "get", "watch", scope="drilled"))
 OF_EVERY_RUN = (*WATCHING, *actor_watch.NEEDS, *lease.NEEDS, *ledger_map.NEEDS, *warden_job.NEEDS, *remedy_port.NEEDS)
@@ -47,12 +48,20 @@ def denied(cluster: Cluster, settings: KubernetesSettings, permissions: Iterable
                 rules[namespace] = cluster.rules(namespace)
             if namespace is not None and any(_covers(rule, permission) for rule in rules[namespace]):
                 continue
-            for name in permission.names or ("",):
+            for name in _asked_of(cluster, settings, permission):
                 if not cluster.can(permission, namespace, name)[0]:
                     of = f" {name}" if name else ""
                     where = f" in namespace {namespace}" if namespace is not None else ""
                     found.append(f"{permission}{of}{where}")
     return tuple(found)
+
+
+def _asked_of(cluster: Cluster, settings: KubernetesSettings, permission: Permission) -> tuple[str, ...]:
+    """The names that it is needed for: a role for what changes nodes names those that have opted in."""
+    if permission.names or not permission.changes_nodes or cluster.can(permission)[0]:
+        return permission.names or ("",)
+    there = cluster.records(path_of("nodes"), node_of)
+    return tuple(node.name for node in there if settings.opted_in(node.labels)) or ("",)
 
 
 def _covers(rule: Mapping[str, Any], permission: Permission) -> bool:

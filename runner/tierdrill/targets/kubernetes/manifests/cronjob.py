@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tierdrill.documents.models.kubernetes import KubernetesSettings
+from tierdrill.home import checkout
 from tierdrill.process.programs import Program
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.kubernetes.manifests.pod_runtime import NOBODY, PodRuntime, host_python
@@ -97,7 +98,9 @@ current-context: "{context}"
 
 
 def _pod(settings: KubernetesSettings, items: Iterable[Json], options: CronJobOptions) -> Json:
-    runtime = host_python(options.image) if options.own_python else PodRuntime(options.image)
+    # In a checkout the agent's program is beside the package.
+    whole = [root] if (root := checkout()) is not None else []
+    runtime = host_python(options.image, whole) if options.own_python else PodRuntime(options.image)
     chosen = [word for name in options.calendars for word in ("--calendar", name)]
     argv = ["--home", HOME, "--catalogue", CATALOGUE, "--no-color", "scheduler", "--once", "--json", *chosen]
     volumes = [
