@@ -248,6 +248,26 @@ def test_rbac_names_the_nodes_and_gives_no_more_than_is_needed(
     assert refused.code == 2 and "no node has opted in" in refused.err
 
 
+def test_check_asks_whether_pods_that_send_load_would_be_admitted(
+    api: FakeApi, document: dict[str, Any], tmp_path: Path
+) -> None:
+    def strict(method: str, path: str, body: Any) -> None:
+        if method == "POST" and path.endswith("/pods") and body["metadata"]["name"] == "load-check":
+            raise Refusal(403, "Forbidden", "violates PodSecurity restricted")
+
+    assert not [one for one in checked(document, tmp_path) if one["name"] == "load pod"]
+    document["kubernetes"]["load"] = {"image": {"name": "example.org/tierdrill:1"}}
+    assert [one["ok"] for one in checked(document, tmp_path) if one["name"] == "load pod"] == [True]
+    api.meddle = strict
+    (load,) = [one for one in checked(document, tmp_path) if one["name"] == "load pod"]
+    assert not load["ok"] and "violates PodSecurity" in load["seen"]
+
+
+def checked(document: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
+    """What `check` finds."""
+    return list(json.loads(ask(document, folder, "kubernetes", "check", "--json").out)["findings"])
+
+
 def test_a_frozen_exporter_needs_what_its_fault_needs(document: dict[str, Any]) -> None:
     settings = KubernetesSettings.model_validate(document["kubernetes"])
     more = set(needed(settings, [SABOTAGE])) - set(needed(settings, []))

@@ -15,6 +15,7 @@ from tierdrill.targets.kubernetes.connect import Cluster, path_of
 from tierdrill.targets.kubernetes.drill_permissions import denied
 from tierdrill.targets.kubernetes.guard import namespace_refused, node_refused, owners, pod_refused
 from tierdrill.targets.kubernetes.lease import DrillLease, LeaseState
+from tierdrill.targets.kubernetes.manifests.load_jobs import load_jobs
 from tierdrill.targets.kubernetes.manifests.warden_job import warden_job
 from tierdrill.targets.kubernetes.monitoring_client import gpus_of_pods
 from tierdrill.targets.kubernetes.names import NameTable
@@ -126,6 +127,9 @@ def _pods(cluster: Cluster, settings: KubernetesSettings, there: Survey) -> Iter
     if node is not None and settings.agent == "per-run":
         pods["agent"] = agent_pod(settings, RUN, node)
         pods["scout"] = agent_pod(settings, RUN, None)
+    if settings.load is not None:
+        _, workers = load_jobs(settings.load, RUN, {}, owner, (), 1.0)
+        pods["load"] = {**workers["spec"]["template"], "metadata": {"name": "load-check"}}
     path = path_of("pods", settings.namespace)
     for name, pod in pods.items():
         try:

@@ -27,7 +27,8 @@ def role_objects(
     `subjects` (User or Group, name) may do what the runner may. `nodes` are the only ones that may be changed; None
     leaves that to their labels, which RBAC cannot see.
     """
-    hosts = settings.image is not None and settings.image.host_paths
+    images = (settings.image, settings.load.image if settings.load is not None else None)
+    hosts = any(image is not None and image.host_paths for image in images)
     level = "privileged" if settings.agent == "per-run" or hosts else "restricted"
     own = settings.namespace
     about = {"name": own, "labels": {**LABELS, POD_SECURITY: level}}
