@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tierdrill.cli.drill_documents import environment_files, seen_from_here, usable_catalogue
 from tierdrill.cli.errors import Refusal
 from tierdrill.cli.folders import FOLDERS, Surroundings
+from tierdrill.text import either
 
 if TYPE_CHECKING:
     from tierdrill.documents.models.environment import Environment
@@ -32,6 +33,8 @@ def side_of(here: Surroundings, path: Path | None, environment: str | None) -> t
     name, extra = environment_files(root, environment) if environment is not None else ("", [])
     catalogue = usable_catalogue(root, extra)
     name = name or usual_environment(catalogue.environments) or ""
+    if not name:
+        raise Refusal(f"--environment: missing, expected {either(sorted(catalogue.environments))}")
     if name not in catalogue.environments:
         raise Refusal(f"--environment: {none_named('environment', name, catalogue.environments)}")
     chosen = catalogue.environments[name]

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tierdrill.cli.drill_documents import environment_setting, usable_catalogue
+from tierdrill.cli.drill_documents import usable_catalogue
 from tierdrill.cli.errors import Refusal, say
 from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import environment_option
+from tierdrill.cli.tier_sides import side_of
 
 if TYPE_CHECKING:
     from tierdrill.documents.models.tiers import Tiers
@@ -63,7 +64,7 @@ def import_slos(files: tuple[Path, ...], name: str, output: Path | None) -> None
 
 @click.command("export")
 @click.argument("form", metavar="FORMAT", type=click.Choice(FORMATS))
-@environment_option("Environment whose tiers are meant [default: lab, or the only Tiers document].")
+@environment_option("Environment whose tiers are meant [default: lab, or the only one].")
 @_output
 @click.pass_obj
 def export(here: Surroundings, form: str, environment: str | None, output: Path | None) -> None:
@@ -96,17 +97,12 @@ def _exports() -> dict[str, Callable[[Tiers, Workloads], Exported]]:
 
 
 def _chosen(here: Surroundings, environment: str | None) -> tuple[Tiers, Workloads]:
-    if environment is not None:
-        _, tiers, workloads = environment_setting(here.catalogue, environment)
-        return tiers, workloads
     catalogue = usable_catalogue(here.catalogue)
-    if "lab" in catalogue.environments:
-        found = catalogue.environments["lab"]
-        return catalogue.tiers[found.tiers], catalogue.workloads[found.workloads]
-    if len(catalogue.workloads) != 1:
-        raise Refusal("--environment: none named lab, expected the name of the environment whose tiers are meant")
-    workloads = next(iter(catalogue.workloads.values()))
-    return catalogue.tiers[workloads.tiers], workloads
+    if environment is None and not catalogue.environments and len(catalogue.workloads) == 1:
+        (workloads,) = catalogue.workloads.values()
+        return catalogue.tiers[workloads.tiers], workloads
+    side, _ = side_of(here, None, environment)
+    return side.tiers, side.workloads
 
 
 def _write(documents: Iterable[dict[str, Any]], output: Path | None) -> None:
