@@ -7,7 +7,7 @@ replaces it with U+FFFD, once, so that nothing further in has to think of it.
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -95,3 +95,13 @@ def utc(at: float, spelled: str = "%Y-%m-%d %H:%M:%SZ") -> str:
 def plural(count: float, word: str, many: str = "") -> str:
     """ "1 node", "3,000 nodes"; `many` where an s does not make it."""
     return f"{count:,} {word if count == 1 else many or word + 's'}"
+
+
+def table(rows: Sequence[Sequence[str]], head: Sequence[str] = (), indent: str = "") -> str:
+    """Columns aligned, two spaces between; empty for no rows."""
+    if not rows:
+        return ""
+    every = [[visible(cell) for cell in row] for row in ([head] if head else []) + list(rows)]
+    widths = [max(len(row[column]) for row in every) for column in range(len(every[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in every]
+    return "\n".join(indent + line for line in lines)

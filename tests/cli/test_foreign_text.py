@@ -12,12 +12,12 @@ import pytest
 
 from tests.cli.support import copied_catalogue, tierdrill
 from tierdrill.cli.logs import log_lines, log_to_file
-from tierdrill.cli.options import table
 from tierdrill.cli.standard_streams import _Output
 from tierdrill.history.ledger import Ledger
 from tierdrill.report.html_template import page_environment
 from tierdrill.report.run.terminal_summary import make_console
 from tierdrill.schedule.gates.gate_rules import AlertFacts, alerts
+from tierdrill.text import table
 
 NASTY = "a\x1b]0;title\x07b\x9b2Kc\u202ed\re\nf\x00g"
 """A window's title, a line deleted, right to left, back to the start of the line, a line of its own."""

@@ -44,7 +44,10 @@ class Watch:
         self.told: list[Event] = []
         self._news = asyncio.Event()
         self.watcher = AlertWatcher(
-            prometheus=on.prometheus, alertmanager=on.alertmanager, emit=self._take, webhook=True
+            prometheus=Prometheus(on.prometheus),
+            alertmanager=AlertmanagerClient(on.alertmanager),
+            emit=self._take,
+            webhook=True,
         )
 
     def _take(self, event: Event) -> None:

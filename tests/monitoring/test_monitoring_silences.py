@@ -10,7 +10,7 @@ import pytest
 
 from tierdrill.history.events import Event
 from tierdrill.monitoring.alert_watch import AlertWatcher, silenced_alert
-from tierdrill.monitoring.query import AlertmanagerClient
+from tierdrill.monitoring.query import AlertmanagerClient, Prometheus
 
 
 def silence(name: str, comment: str, state: str = "active") -> dict[str, Any]:
@@ -34,13 +34,11 @@ def test_only_what_others_silence_now_is_told_and_once() -> None:
 
     async def scenario() -> None:
         watcher = AlertWatcher(
-            prometheus="http://127.0.0.1:1",
-            alertmanager="http://127.0.0.1:1",
+            prometheus=Prometheus("http://127.0.0.1:1"),
+            alertmanager=AlertmanagerClient("http://127.0.0.1:1", httpx.MockTransport(answer)),
             emit=told.append,
             own_silence=lambda one: one["comment"] == "ours",
         )
-        await watcher._alertmanager.close()
-        watcher._alertmanager = AlertmanagerClient("http://127.0.0.1:1", httpx.MockTransport(answer))
         for _ in range(2):
             await watcher.look_at_alertmanager()
         await watcher._alertmanager.close()

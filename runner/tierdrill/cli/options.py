@@ -1,12 +1,10 @@
 """Options and small shapes of output that several commands share."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
-
-from tierdrill.text import visible
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -100,12 +98,3 @@ def echo_json(document: Any) -> None:
     """A document on stdout, keys sorted."""
     click.echo(json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False))
 
-
-def table(rows: Sequence[Sequence[str]], head: Sequence[str] = (), indent: str = "") -> str:
-    """Columns aligned, two spaces between; empty for no rows."""
-    if not rows:
-        return ""
-    every = [[visible(cell) for cell in row] for row in ([head] if head else []) + list(rows)]
-    widths = [max(len(row[column]) for row in every) for column in range(len(every[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in every]
-    return "\n".join(indent + line for line in lines)

@@ -86,6 +86,12 @@ def all_figures(
     return [made[one.record.run] if one.record.run in made else _read(one) for one in records]
 
 
+def figures_in(home: Path, drill: str | None = None, since: float | None = None) -> list[RunFigures]:
+    """As `all_figures`, of a home; none where it has no history."""
+    with HistoryStore.kept(home) as store:
+        return all_figures(store, drill, since) if store else []
+
+
 def ensure_figures(store: HistoryStore, run: str) -> None:
     """Compute and keep the figures of a run that has none of this version yet: before its events go.
 

@@ -108,8 +108,8 @@ def power_of(tier: Tier, promise: Promise, requests: int, seconds: float) -> Pow
     )
 
 
-def requests_for(promise: Promise, typical: float, passes: float = TYPICAL_PASSES) -> int | None:
-    """The fewest requests from which on a service of that typical share passes so often; None where none do.
+def requests_for(promise: Promise, typical: float) -> int | None:
+    """The fewest requests from which on a service of that typical share passes `TYPICAL_PASSES`; None where none do.
 
     With more requests the chance falls, until one more bad one is allowed: so it is looked at just before each step.
     """
@@ -121,21 +121,21 @@ def requests_for(promise: Promise, typical: float, passes: float = TYPICAL_PASSE
         if following is None:
             return None
         most = promise.passes(following - 1, promise.allowed)
-        if most is None or binomial_at_most(most, following - 1, typical) < passes:
+        if most is None or binomial_at_most(most, following - 1, typical) < TYPICAL_PASSES:
             enough = following
-        elif _steady(promise, following, typical, passes):
+        elif _steady(promise, following, typical):
             break
     return enough
 
 
-def _steady(promise: Promise, begin: int, typical: float, passes: float) -> bool:
+def _steady(promise: Promise, begin: int, typical: float) -> bool:
     """Whether it stays so over the next steps; the dips become smaller from one to the next."""
     for _ in range(3):
         following = _next_step(promise, begin)
         if following is None:
             return False
         most = promise.passes(following - 1, promise.allowed)
-        if most is None or binomial_at_most(most, following - 1, typical) < passes:
+        if most is None or binomial_at_most(most, following - 1, typical) < TYPICAL_PASSES:
             return False
         begin = following
     return True

@@ -6,7 +6,7 @@ emptied, so that nothing can be read back from free pages.
 
 import json
 import sqlite3
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +19,22 @@ BUSY_S = 10.0
 """How long another process may keep the file busy."""
 
 
-def erase_from_runs(
-    home: Path, variant: str, change: Callable[[Any], Any], only: Collection[str] | None = None
-) -> list[str]:
+def erase_from_runs(home: Path, variant: str, change: Callable[[Any], Any]) -> list[str]:
     """Put every event and summary of that variant's runs through `change`; the runs in which something changed.
 
     `change` takes plain data and gives it back, the same object's equal where nothing is to be changed. HistoryError
     where the store cannot be written, as when another process is using it all the time; then nothing is changed.
     """
-    path = home / "history.db"
-    if not path.exists():
-        return []
     # Brought up to date first, so that the chain can be made anew.
-    HistoryStore(home, BUSY_S).close()
+    with HistoryStore.kept(home) as store:
+        if store is None:
+            return []
+        path = store.path
     try:
         database = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
         try:
             database.execute("PRAGMA secure_delete=ON")
-            changed = _rewrite(database, variant, change, only)
+            changed = _rewrite(database, variant, change)
             # Also where nothing was changed: a former try may have been kept from it.
             scrub(database)
             return changed
@@ -54,15 +52,11 @@ def scrub(database: sqlite3.Connection) -> None:
         raise sqlite3.OperationalError("another process reads it, so that old pages stay in its write-ahead log")
 
 
-def _rewrite(
-    database: sqlite3.Connection, variant: str, change: Callable[[Any], Any], only: Collection[str] | None
-) -> list[str]:
+def _rewrite(database: sqlite3.Connection, variant: str, change: Callable[[Any], Any]) -> list[str]:
     changed: list[str] = []
     with immediate(database):
         found = database.execute("SELECT run, summary FROM runs WHERE variant = ?", (variant,)).fetchall()
         for run, summary in found:
-            if only is not None and run not in only:
-                continue
             touched = False
             rows = database.execute(
                 "SELECT sequence, data FROM events WHERE run = ? ORDER BY sequence", (run,)

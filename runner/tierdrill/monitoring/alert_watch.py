@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tierdrill.credentials import HttpLogin
 from tierdrill.history.events import Event, event
 from tierdrill.history.kinds.response_kinds import AlertSilenced, MonitoringGap
 from tierdrill.monitoring.alert_names import WATCHDOG
@@ -105,29 +104,23 @@ class AlertWatcher:
     def __init__(
         self,
         *,
-        prometheus: str | Prometheus,
-        alertmanager: str | AlertmanagerClient,
+        prometheus: Prometheus,
+        alertmanager: AlertmanagerClient,
         emit: Callable[[Event], object],
         webhook: bool = False,
         own_silence: Callable[[Mapping[str, Any]], bool] = lambda silence: False,
-        login: HttpLogin | None = None,
         gap_s: float = GAP_S,
         rename: Rename = dict,
         on_poll: Callable[[list[dict[str, Any]]], object] = lambda alerts: None,
-        clock: Callable[[], float] = time.time,
     ) -> None:
-        self._prometheus = Prometheus(prometheus, login) if isinstance(prometheus, str) else prometheus
-        self._alertmanager = (
-            AlertmanagerClient(alertmanager, login=login) if isinstance(alertmanager, str) else alertmanager
-        )
+        self._prometheus, self._alertmanager = prometheus, alertmanager
         self._gap_s, self._rename, self._on_poll = gap_s, rename, on_poll
         self._emit = emit
-        self._clock = clock
         self._own_silence = own_silence
         self._silences_told: set[str] = set()
         self._known: dict[str, dict[AlertKey, Sighting]] = {"prometheus": {}, "alertmanager": {}, "webhook": {}}
         self._told: list[Sighting] = []
-        self._began_at = clock()
+        self._began_at = time.time()
         self._silences = {
             "prometheus": Silence("prometheus", gap_s, emit),
             "alertmanager": Silence("alertmanager", gap_s, emit),
@@ -138,7 +131,7 @@ class AlertWatcher:
         """Set once a notification of the Watchdog came: the whole way from rule to receiver works."""
 
     async def run(self) -> None:
-        self._began_at = self._clock()
+        self._began_at = time.time()
         for silence in self._silences.values():
             silence.bad(self._began_at, "no answer yet")
         async with asyncio.TaskGroup() as group:
@@ -146,7 +139,7 @@ class AlertWatcher:
             group.create_task(self._every(ALERTMANAGER_PERIOD_S, self.look_at_alertmanager))
 
     def take(self, payload: Mapping[str, Any]) -> None:
-        now = self._clock()
+        now = time.time()
         seen = webhook_sightings(payload, now)
         if any(sighting.key[0] == WATCHDOG and sighting.state == "firing" for sighting in seen):
             self.heard_watchdog.set()
@@ -164,7 +157,7 @@ class AlertWatcher:
         """A last look: at the present, and back over the run for firings that were too short to be seen."""
         await asyncio.gather(self.look_at_prometheus(), self.look_at_alertmanager())
         await self._look_back()
-        now = self._clock()
+        now = time.time()
         for silence in self._silences.values():
             silence.close(now)
         self._prometheus.close()
@@ -175,7 +168,7 @@ class AlertWatcher:
         looked.
         """
         answer = await self._prometheus.instant("timestamp(ALERTS)")
-        now = self._clock()
+        now = time.time()
         silence = self._silences["prometheus"]
         if isinstance(answer, NoData):
             silence.bad(now, answer.reason)
@@ -196,7 +189,7 @@ class AlertWatcher:
 
     async def look_at_alertmanager(self) -> None:
         answer = await self._alertmanager.alerts()
-        now = self._clock()
+        now = time.time()
         if "webhook" in self._silences:
             self._silences["webhook"].bad(now, "no notification of the Watchdog")
         silence = self._silences["alertmanager"]
@@ -232,12 +225,12 @@ class AlertWatcher:
                         silence=name,
                     ),
                     SOURCE,
-                    self._clock(),
+                    time.time(),
                 )
             )
 
     async def _look_back(self) -> None:
-        until = self._clock()
+        until = time.time()
         answer = await self._prometheus.range(FIRING_NOW, self._began_at, until, RANGE_STEP_S)
         if isinstance(answer, NoData):
             self._silences["prometheus"].bad(until, answer.reason)

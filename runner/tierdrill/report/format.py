@@ -1,7 +1,7 @@
 """How numbers, times and statuses are spelled, the same in every view."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
 
@@ -99,6 +99,12 @@ FIGURE_MAX = 1e15
 def _is_number(value: object) -> TypeGuard[float]:
     """Whether there is a figure to show: a history from elsewhere may hold anything."""
     return isinstance(value, int | float) and abs(value) < FIGURE_MAX
+
+
+def glyphs_for(stream: object) -> Glyphs:
+    """The signs that a stream or a console can show, by its encoding."""
+    encoding = (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "")
+    return UNICODE if encoding.startswith("utf8") else ASCII
 
 
 def show_seconds(value: object, missing: str = "–") -> str:
@@ -222,9 +228,3 @@ _MARKDOWN = re.compile(r"([\\`*_\[\]<>|#])")
 def markdown_text(words: object) -> str:
     """Words as Markdown shows them literally, on one line."""
     return _MARKDOWN.sub(r"\\\1", " ".join(str(words).split()))
-
-
-def markdown_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    """A table in Markdown; nothing for no rows."""
-    body = [f"| {' | '.join(markdown_text(cell) for cell in row)} |" for row in rows]
-    return [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}", *body] if body else []

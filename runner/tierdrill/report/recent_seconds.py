@@ -10,6 +10,7 @@ from tierdrill.report.charts.sample_series import quantile, samples_of
 from tierdrill.report.run_model import Bucket, RunState
 
 RECENT_SECONDS = 10
+WINDOW_S = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +23,10 @@ class Sli:
     p99: float | None
 
 
-def recent_sli(state: RunState, tier: str, now: float, rejections_count: bool, window: int = 5) -> Sli:
-    """A tier over the last `window` whole seconds before the one that just ended, whose answers still come in."""
+def recent_sli(state: RunState, tier: str, now: float, rejections_count: bool) -> Sli:
+    """A tier over the last `WINDOW_S` whole seconds before the one that just ended, whose answers still come in."""
     end = math.floor(now) - 1
-    buckets = [bucket for bucket in state.recent.get(tier, ()) if end - window <= bucket.second < end]
+    buckets = [bucket for bucket in state.recent.get(tier, ()) if end - WINDOW_S <= bucket.second < end]
     sent, ok = sum(b.sent for b in buckets), sum(b.ok for b in buckets)
     rejected = sum(b.rejected for b in buckets)
     base = sent if rejections_count else sent - rejected

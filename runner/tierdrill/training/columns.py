@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from tierdrill.text import table
 from tierdrill.training.protocol import Answer, answer
 
 Cells = Mapping[str, str | Callable[[Any], Any]]
@@ -17,13 +18,7 @@ def listing(data: Sequence[Mapping[str, Any]], cells: Cells) -> Answer:
 
 def columns(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """A table; two spaces between columns. Says so where there is nothing to show."""
-    if not rows:
-        return "none"
-    every = [list(head), *([_cell(value) for value in row] for row in rows)]
-    widths = [max(len(row[number]) for row in every) for number in range(len(head))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in every
-    )
+    return table([[_cell(value) for value in row] for row in rows], head) or "none"
 
 
 def _cell(value: Any) -> str:

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
-from tierdrill.conductor.finalize import all_figures
+from tierdrill.conductor.finalize import figures_in
 from tierdrill.conductor.plan import new_run_name
 from tierdrill.did_you_mean import none_named
 from tierdrill.documents.catalogue import DrillSetting, setting_of
-from tierdrill.history.history_store import HistoryStore
 from tierdrill.judge.trend.proof import variants_of
 from tierdrill.judge.trend.proof_status import ProofState
 from tierdrill.judge.trend.run_figures import RunFigures, judged_tiers
@@ -139,9 +138,7 @@ def rows_of(catalogue: Catalogue, trend: Trend) -> list[DrillRow]:
 
 
 def _trend(home: Path, catalogue: Catalogue) -> Trend:
-    with HistoryStore.kept(home) as store:
-        figures = all_figures(store) if store else []
-    return trend_of(figures, time.time(), None, judged_tiers(catalogue))
+    return trend_of(figures_in(home), time.time(), None, judged_tiers(catalogue))
 
 
 def _plot(trend: Trend) -> Plot | None:

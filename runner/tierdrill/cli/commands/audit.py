@@ -14,9 +14,9 @@ import click
 from tierdrill.cli.completion import complete_action
 from tierdrill.cli.errors import Refusal, say
 from tierdrill.cli.folders import Surroundings
-from tierdrill.cli.options import echo_json, json_option, past_moment, table
+from tierdrill.cli.options import echo_json, json_option, past_moment
 from tierdrill.process.safe_files import atomic_file
-from tierdrill.text import plural, utc
+from tierdrill.text import plural, table, utc
 
 if TYPE_CHECKING:
     from tierdrill.history.audit_log import AuditEntry

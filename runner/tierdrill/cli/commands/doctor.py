@@ -7,7 +7,8 @@ import click
 
 from tierdrill.cli.errors import BAD_INPUT, say
 from tierdrill.cli.folders import Surroundings
-from tierdrill.cli.options import echo_json, json_option, table
+from tierdrill.cli.options import echo_json, json_option
+from tierdrill.text import table
 
 
 @click.command("doctor")

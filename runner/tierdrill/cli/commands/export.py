@@ -17,7 +17,7 @@ from tierdrill.process.safe_files import atomic_file
 from tierdrill.text import plural
 
 if TYPE_CHECKING:
-    from tierdrill.judge.trend.run_figures import RunFigures
+    pass
 
 
 @click.command("export")
@@ -53,9 +53,10 @@ def command(
 
     JSON lines have all figures, objectives included; times are seconds, moments Unix seconds. CSV has moments in UTC.
     """
+    from tierdrill.conductor.finalize import figures_in
     from tierdrill.report.run_export import csv_lines, json_lines
 
-    figures = [run for run in _figures(here, drill, since) if variant in (None, run.variant)]
+    figures = [run for run in figures_in(here.home, drill, since) if variant in (None, run.variant)]
     lines = json_lines(figures) if form == "jsonl" else csv_lines(figures, what)
     if output is None:
         _write(lines, sys.stdout)
@@ -63,14 +64,6 @@ def command(
     with atomic_file(output) as file:
         _write(lines, file)
     say(f"{plural(len(figures), 'run')} exported to {output}")
-
-
-def _figures(here: Surroundings, drill: str | None, since: float | None) -> list[RunFigures]:
-    from tierdrill.conductor.finalize import all_figures
-    from tierdrill.history.history_store import HistoryStore
-
-    with HistoryStore.kept(here.home) as store:
-        return all_figures(store, drill, since) if store else []
 
 
 def _write(lines: Iterable[str], out: TextIO) -> None:

@@ -13,8 +13,8 @@ from click.shell_completion import CompletionItem
 from tierdrill.cli.completion import complete_gameday, complete_gameday_document
 from tierdrill.cli.errors import Refusal, say
 from tierdrill.cli.folders import Surroundings
-from tierdrill.cli.options import echo_json, json_option, maintenance_option, no_color_option, table
-from tierdrill.text import utc
+from tierdrill.cli.options import echo_json, json_option, maintenance_option, no_color_option
+from tierdrill.text import table, utc
 
 if TYPE_CHECKING:
     from tierdrill.gameday.gameday_commands import Command
@@ -256,7 +256,7 @@ def compare_gamedays(here: Surroundings, before: str, after: str, as_json: bool)
     from tierdrill.gameday.record.comparison import compare
     from tierdrill.gameday.record.comparison_text import comparison_document, comparison_lines
     from tierdrill.gameday.record.gameday_record import record_of
-    from tierdrill.report.format import ASCII, UNICODE
+    from tierdrill.report.format import glyphs_for
 
     records = []
     for named in (before, after):
@@ -266,8 +266,7 @@ def compare_gamedays(here: Surroundings, before: str, after: str, as_json: bool)
     if as_json:
         echo_json(comparison_document(found))
         return
-    encoding = (sys.stdout.encoding or "").lower().replace("-", "")
-    for line in comparison_lines(found, UNICODE if encoding.startswith("utf8") else ASCII):
+    for line in comparison_lines(found, glyphs_for(sys.stdout)):
         click.echo(line)
 
 

@@ -13,9 +13,8 @@ import click
 
 from tierdrill.cli.completion import complete_drill, complete_run
 from tierdrill.cli.folders import Surroundings
-from tierdrill.cli.options import table
 from tierdrill.cli.past_runs import find_record, stored_events
-from tierdrill.text import utc
+from tierdrill.text import table, utc
 
 if TYPE_CHECKING:
     from tierdrill.history.events import Event

@@ -11,9 +11,10 @@ import click
 from tierdrill.cli.completion import complete_run
 from tierdrill.cli.errors import Refusal, say
 from tierdrill.cli.folders import Surroundings
-from tierdrill.cli.options import echo_json, json_option, no_color_option, table
+from tierdrill.cli.options import echo_json, json_option, no_color_option
 from tierdrill.cli.past_runs import events_of, find_drill_run
 from tierdrill.cli.run_reports import imported, judged, show_summary
+from tierdrill.text import table
 
 if TYPE_CHECKING:
     from tierdrill.judge.verdict import Check

@@ -12,8 +12,8 @@ from tierdrill.cli.completion import complete_calendar, complete_drill
 from tierdrill.cli.drill_documents import changed_setting, cluster_environment, usable_catalogue, whole_catalogue
 from tierdrill.cli.errors import INCONCLUSIVE, Refusal, say
 from tierdrill.cli.folders import Surroundings
-from tierdrill.cli.options import echo_json, environment_option, json_option, table
-from tierdrill.text import plural
+from tierdrill.cli.options import echo_json, environment_option, json_option
+from tierdrill.text import plural, table
 
 if TYPE_CHECKING:
     from tierdrill.documents.catalogue import Catalogue

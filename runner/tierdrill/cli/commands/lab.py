@@ -11,8 +11,8 @@ import click
 from tierdrill.cli.completion import complete_environment
 from tierdrill.cli.errors import Refusal, say
 from tierdrill.cli.folders import Surroundings
-from tierdrill.cli.options import echo_json, json_option, mode_option, table
-from tierdrill.text import plural
+from tierdrill.cli.options import echo_json, json_option, mode_option
+from tierdrill.text import plural, table
 
 if TYPE_CHECKING:
     from tierdrill.documents.catalogue import Catalogue

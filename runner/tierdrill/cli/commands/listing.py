@@ -6,7 +6,6 @@ import shutil
 import textwrap
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -52,7 +51,9 @@ def command(here: Surroundings, kind: str | None, faults: bool, as_json: bool) -
     else:
         found = {name: _rows(catalogue, name) for name in DOCUMENTS if kind in (None, name)}
     if kind == "drills":
-        proofs = proofs_of(_figures(here.home), time.time())
+        from tierdrill.conductor.finalize import figures_in
+
+        proofs = proofs_of(figures_in(here.home), time.time())
         found = {kind: [{**row, "proof": proofs.get(row["name"], ["never proven"])} for row in found[kind]]}
     if as_json:
         echo_json({"catalogue": str(here.catalogue), "problems": len(problems), **found})
@@ -79,14 +80,6 @@ def _shown(rows: list[dict[str, Any]], *, in_full: bool) -> Iterator[str]:
             for line in lines:
                 yield f"{head:<{column}}{line}".rstrip()
                 head = ""
-
-
-def _figures(home: Path) -> list[RunFigures]:
-    from tierdrill.conductor.finalize import all_figures
-    from tierdrill.history.history_store import HistoryStore
-
-    with HistoryStore.kept(home) as store:
-        return all_figures(store) if store else []
 
 
 def proofs_of(figures: list[RunFigures], now: float) -> dict[str, list[str]]:

@@ -14,8 +14,8 @@ from tierdrill.cli.completion import complete_drill, complete_variant
 from tierdrill.cli.drill_documents import changed_setting, in_mode
 from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.load_size import tier_loads
-from tierdrill.cli.options import echo_json, environment_option, json_option, mode_option, set_option, table
-from tierdrill.text import plural, visible
+from tierdrill.cli.options import echo_json, environment_option, json_option, mode_option, set_option
+from tierdrill.text import plural, table, visible
 
 if TYPE_CHECKING:
     from tierdrill.conductor.plan import Plan

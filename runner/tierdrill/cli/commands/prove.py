@@ -178,8 +178,8 @@ def _prove(
     as_json: bool,
 ) -> int:
     from tierdrill.conductor.prove import prove
+    from tierdrill.report.format import glyphs_for
     from tierdrill.report.run.prove_matrix import conclusion, matrix_json, matrix_table
-    from tierdrill.report.run.terminal_summary import glyphs_for
 
     began = time.time()
     runs = _Runs(here, lambda: sum(len(proof.left) for proof in proofs))
@@ -242,8 +242,8 @@ def _ablate(
 ) -> int:
     from tierdrill.conductor.prove import Ablations, ablate
     from tierdrill.judge.trend.proof import ablations
+    from tierdrill.report.format import glyphs_for
     from tierdrill.report.run.prove_matrix import ablation_conclusion, ablation_json, ablation_table, reason
-    from tierdrill.report.run.terminal_summary import glyphs_for
 
     so_far = Ablations(ablations(settings, everything=everything, only=only))
     runs = _Runs(here, lambda: so_far.runs_left, "at most ")

@@ -9,8 +9,8 @@ import click
 
 from tierdrill.cli.errors import say
 from tierdrill.cli.folders import Surroundings
-from tierdrill.cli.options import echo_json, json_option, table
-from tierdrill.text import DAY, plural, utc
+from tierdrill.cli.options import echo_json, json_option
+from tierdrill.text import DAY, plural, table, utc
 
 if TYPE_CHECKING:
     from tierdrill.conductor.prune import Pruned

@@ -12,8 +12,8 @@ import click
 from tierdrill.cli.completion import complete_entry
 from tierdrill.cli.errors import Refusal
 from tierdrill.cli.folders import Surroundings, author
-from tierdrill.cli.options import echo_json, json_option, table
-from tierdrill.text import utc
+from tierdrill.cli.options import echo_json, json_option
+from tierdrill.text import table, utc
 
 if TYPE_CHECKING:
     from tierdrill.documents.models.staged_rollout import Rollout

@@ -17,8 +17,8 @@ from tierdrill.cli.commands.schedule_past import log, status
 from tierdrill.cli.completion import complete_calendar
 from tierdrill.cli.errors import BAD_INPUT, Refusal
 from tierdrill.cli.folders import Surroundings
-from tierdrill.cli.options import echo_json, json_option, table
-from tierdrill.text import plural, visible
+from tierdrill.cli.options import echo_json, json_option
+from tierdrill.text import plural, table, visible
 
 if TYPE_CHECKING:
     from tierdrill.documents.catalogue import Catalogue

@@ -11,8 +11,8 @@ import click
 from tierdrill.cli.completion import complete_calendar
 from tierdrill.cli.errors import Refusal
 from tierdrill.cli.folders import Surroundings
-from tierdrill.cli.options import echo_json, json_option, table
-from tierdrill.text import plural, utc
+from tierdrill.cli.options import echo_json, json_option
+from tierdrill.text import plural, table, utc
 
 if TYPE_CHECKING:
     from tierdrill.schedule.store.slot_store import ScheduleStore

@@ -12,8 +12,8 @@ from tierdrill.cli.completion import complete_rule, complete_tier
 from tierdrill.cli.drill_documents import environment_files, usable_catalogue
 from tierdrill.cli.errors import INCONCLUSIVE, Refusal, say
 from tierdrill.cli.folders import Surroundings, author
-from tierdrill.cli.options import Duration, echo_json, environment_option, json_option, table
-from tierdrill.text import utc
+from tierdrill.cli.options import Duration, echo_json, environment_option, json_option
+from tierdrill.text import table, utc
 
 if TYPE_CHECKING:
     from tierdrill.conductor.override_grants import OverrideChange

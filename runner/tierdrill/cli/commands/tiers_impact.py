@@ -13,9 +13,9 @@ import click
 from tierdrill.cli.completion import complete_run
 from tierdrill.cli.errors import INCONCLUSIVE, Refusal
 from tierdrill.cli.folders import Surroundings
-from tierdrill.cli.options import Duration, echo_json, environment_option, json_option, table
+from tierdrill.cli.options import Duration, echo_json, environment_option, json_option
 from tierdrill.cli.tier_sides import busy_slots, load_of, peak_demand_of, real_size, side_of
-from tierdrill.text import plural
+from tierdrill.text import plural, table
 
 if TYPE_CHECKING:
     from tierdrill.policy.impact import Impact

@@ -16,7 +16,8 @@ from tierdrill.cli.drill_documents import check_place
 from tierdrill.cli.errors import INCONCLUSIVE, Refusal
 from tierdrill.cli.folders import Surroundings, author, find_catalogue
 from tierdrill.cli.logs import log_to_file
-from tierdrill.cli.options import echo_json, maintenance_option, no_color_option, table
+from tierdrill.cli.options import echo_json, maintenance_option, no_color_option
+from tierdrill.text import table
 
 if TYPE_CHECKING:
     from tierdrill.documents.catalogue import Catalogue

@@ -11,8 +11,8 @@ import click
 from tierdrill.cli.completion import complete_run
 from tierdrill.cli.errors import Refusal, say
 from tierdrill.cli.folders import Surroundings
-from tierdrill.cli.options import echo_json, json_option, table
-from tierdrill.text import DAY, plural, utc
+from tierdrill.cli.options import echo_json, json_option
+from tierdrill.text import DAY, plural, table, utc
 
 if TYPE_CHECKING:
     from pathlib import Path

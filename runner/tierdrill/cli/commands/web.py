@@ -13,8 +13,8 @@ import click
 from tierdrill.cli.errors import Refusal, say
 from tierdrill.cli.folders import Surroundings, author
 from tierdrill.cli.logs import log_lines
-from tierdrill.cli.options import Duration, echo_json, json_option, table
-from tierdrill.text import utc
+from tierdrill.cli.options import Duration, echo_json, json_option
+from tierdrill.text import table, utc
 from tierdrill.web.access_tokens import ROLES, TokenStore
 
 if TYPE_CHECKING:

@@ -1,7 +1,6 @@
 """A game day where there is no terminal: what happens as plain lines, what is wanted as lines of words."""
 
 import sys
-from typing import IO
 
 from tierdrill.gameday.console.console_loop import Leave
 from tierdrill.gameday.console.input_state import items
@@ -10,7 +9,7 @@ from tierdrill.gameday.gameday_engine import Engine
 from tierdrill.gameday.gameday_model import CANNOT_TELL, HELD, NOT_HELD, GameDayState
 from tierdrill.gameday.journal import describe
 from tierdrill.gameday.record.step_outcome import speaker
-from tierdrill.report.format import ASCII, UNICODE, show_offset
+from tierdrill.report.format import glyphs_for, show_offset
 from tierdrill.text import CLOCK, utc
 
 HELP = (
@@ -33,12 +32,11 @@ HELDS = {"held": HELD, "not-held": NOT_HELD, "cannot-tell": CANNOT_TELL}
 class LineFace:
     """Lines in, lines out; see `sitting.Face`. Without a descriptor it only tells."""
 
-    def __init__(self, engine: Engine, descriptor: int | None, stream: IO[str] | None = None) -> None:
+    def __init__(self, engine: Engine, descriptor: int | None) -> None:
         self._engine = engine
         self._descriptor = descriptor
-        self._stream = stream or sys.stdout
-        encoding = (getattr(self._stream, "encoding", None) or "utf-8").lower().replace("-", "")
-        self._glyphs = UNICODE if encoding.startswith("utf8") else ASCII
+        self._stream = sys.stdout
+        self._glyphs = glyphs_for(self._stream)
         self._rest = b""
         self._journal_told = 0
         self._run_told: tuple[str, float, int] = ("", 0.0, 0)

@@ -11,7 +11,6 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -25,7 +24,7 @@ from tierdrill.gameday.console.facilitator_screen import Scene, screen
 from tierdrill.gameday.console.input_state import BRACKETS_OFF, BRACKETS_ON, Desk, KeyReader, Pasted, paste, press
 from tierdrill.gameday.gameday_commands import Decision
 from tierdrill.gameday.gameday_engine import Engine
-from tierdrill.report.run.terminal_summary import glyphs_for
+from tierdrill.report.format import glyphs_for
 
 CLOSE_WITHIN_S = 0.5
 
@@ -92,20 +91,12 @@ MESSAGE_S = 10.0
 class TerminalFace:
     """Keys in, a picture out; see `sitting.Face`."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        console: Console,
-        stream: PatientStream,
-        descriptor: int,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, engine: Engine, console: Console, stream: PatientStream, descriptor: int) -> None:
         self._engine = engine
         self._console = console
         self._stream = stream
         self._glyphs = glyphs_for(console)
         self._descriptor = descriptor
-        self._clock = clock
         self._reader = KeyReader()
         self._told_at = 0.0
         self._raw = ExitStack()
@@ -166,7 +157,7 @@ class TerminalFace:
 
     def _one(self, key: str) -> None:
         pressed = press(self.desk, key, self._engine.state)
-        self.desk, self._told_at = pressed.desk, self._clock()
+        self.desk, self._told_at = pressed.desk, time.time()
         if pressed.leaves:
             raise Leave
         if pressed.command is not None:
@@ -175,7 +166,7 @@ class TerminalFace:
     def answer(self, decision: Decision) -> None:
         """In the line above the keys, for a while."""
         self.desk = self.desk.told(decision.say, good=decision.ok)
-        self._told_at = self._clock()
+        self._told_at = time.time()
 
     def interrupted(self) -> bool:
         """Asks, where nothing is injected that could not wait for an answer; once more while it asks is the answer."""
@@ -187,7 +178,7 @@ class TerminalFace:
 
     def show(self) -> None:
         """Draw what there is now, if the terminal has taken what was drawn before."""
-        if self.desk.mode == "keys" and abs(self._clock() - self._told_at) > MESSAGE_S:
+        if self.desk.mode == "keys" and abs(time.time() - self._told_at) > MESSAGE_S:
             self.desk = self.desk.told("")
         if self._live is not None and not self._stream.behind:
             self._live.refresh()
@@ -196,7 +187,7 @@ class TerminalFace:
         """What is drawn."""
         engine = self._engine
         halted = f"{engine.halt.author}: {engine.halt.reason}" if engine.halt is not None else ""
-        return Scene(engine.state, self.desk, engine.run, engine.setting, self._clock(), halted, engine.trouble)
+        return Scene(engine.state, self.desk, engine.run, engine.setting, time.time(), halted, engine.trouble)
 
     def _draw(self) -> RenderableType:
         size = self._console.size

@@ -101,10 +101,10 @@ def home(replicas: Mapping[str, Replica], gpus: Sequence[Gpu], rules: Rules) -> 
 
 
 def spare_rooms(
-    replicas: Mapping[str, Replica], gpus: Sequence[Gpu], current: Mapping[str, Spot], *, rank: int = 1
+    replicas: Mapping[str, Replica], gpus: Sequence[Gpu], current: Mapping[str, Spot]
 ) -> int:
-    """How many more replicas of that rank's largest size would fit on usable GPUs."""
-    size = max((replica.memory_gib for replica in replicas.values() if replica.rank == rank), default=0.0)
+    """How many more replicas of rank 1's largest size would fit on usable GPUs."""
+    size = max((replica.memory_gib for replica in replicas.values() if replica.rank == 1), default=0.0)
     if size <= 0:
         return 0
     used: dict[Spot, float] = {}

@@ -5,7 +5,6 @@ import os
 import select
 import sys
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import IO, Protocol, Self
@@ -19,10 +18,10 @@ from tierdrill.history.events import Event
 from tierdrill.history.kinds.run_kinds import LoadSamples, PhaseEnded
 from tierdrill.process.signals import AT_ONCE
 from tierdrill.report.event_text import describe
-from tierdrill.report.format import ASCII, UNICODE, Glyphs, show_latency, show_offset, show_share
+from tierdrill.report.format import glyphs_for, show_latency, show_offset, show_share
 from tierdrill.report.live.live_screen import screen
 from tierdrill.report.recent_seconds import recent_sli
-from tierdrill.report.run.terminal_summary import glyphs_for, make_console
+from tierdrill.report.run.terminal_summary import make_console
 from tierdrill.report.run_model import RunState
 from tierdrill.report.run_state import reduce
 
@@ -74,12 +73,9 @@ class _Lines:
 class PlainLines(_Lines):
     """A time-stamped line per noteworthy event, and one per tier at the end of each measured phase."""
 
-    def __init__(
-        self, setting: DrillSetting, variant: str, stream: IO[str] | None = None, glyphs: Glyphs | None = None
-    ) -> None:
+    def __init__(self, setting: DrillSetting, variant: str, stream: IO[str] | None = None) -> None:
         super().__init__(stream)
-        encoding = (getattr(self._stream, "encoding", None) or "utf-8").lower().replace("-", "")
-        self._glyphs = glyphs or (UNICODE if encoding.startswith("utf8") else ASCII)
+        self._glyphs = glyphs_for(self._stream)
         self._setting = setting
         self._state = RunState(drill=setting.drill.metadata.name, variant=variant)
 
@@ -137,18 +133,11 @@ class LiveView:
     `feed` may be called while another thread draws: the state is one immutable value, replaced whole.
     """
 
-    def __init__(
-        self,
-        setting: DrillSetting,
-        variant: str,
-        console: Console | None = None,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, setting: DrillSetting, variant: str, console: Console | None = None) -> None:
         self._setting = setting
         self._variant = variant
         self._console = console or make_console()
         self._glyphs = glyphs_for(self._console)
-        self._clock = clock
         self._state = RunState(drill=setting.drill.metadata.name, variant=variant)
         self._live: Live | None = None
 
@@ -202,7 +191,7 @@ class LiveView:
         size = self._console.size
         try:
             return screen(
-                self._setting, self._variant, self._state, self._clock(), size.width, size.height, self._glyphs
+                self._setting, self._variant, self._state, time.time(), size.width, size.height, self._glyphs
             )
         except Exception as error:
             # A view must never end a drill, and an exception here would kill the drawing thread for good.

@@ -20,10 +20,10 @@ from tierdrill.history.events import Event
 from tierdrill.judge.verdict import HARMLESS, Check, Status, Verdict
 from tierdrill.report.charts.deployment_lanes import checks_of
 from tierdrill.report.format import (
-    ASCII,
     UNICODE,
     Glyphs,
     aspect_words,
+    glyphs_for,
     held_words,
     show_count,
     show_interval,
@@ -60,11 +60,6 @@ def make_console(
         width=width,
         height=height,
     )
-
-
-def glyphs_for(console: Console) -> Glyphs:
-    """The signs this console can show."""
-    return UNICODE if (console.encoding or "").lower().replace("-", "").startswith("utf8") else ASCII
 
 
 def summary_text(

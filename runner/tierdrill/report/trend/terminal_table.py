@@ -16,10 +16,9 @@ from tierdrill.judge.trend.run_series import NIGHTS, PASSED, Series
 from tierdrill.judge.trend.whole_trend import DrillTrend, Trend
 from tierdrill.judge.verdict import Status
 from tierdrill.report.charts.sparkline import sparkline
-from tierdrill.report.format import Glyphs
+from tierdrill.report.format import Glyphs, glyphs_for
 from tierdrill.report.run.event_rows import STYLES
 from tierdrill.report.run.origin import utc
-from tierdrill.report.run.terminal_summary import glyphs_for
 from tierdrill.report.trend.wording import (
     change_words,
     drill_title,

@@ -33,10 +33,10 @@ def measure_words(measure: str) -> str:
     return f"p{quantile} {words}" if quantile else words
 
 
-def show_margin(margin: float | None, missing: str = "–") -> str:
+def show_margin(margin: float | None) -> str:
     """A margin in whole percent of what is allowed: "31%", "−40%", "−1000% or worse"."""
     if margin is None:
-        return missing
+        return "–"
     percent = round(margin * 100)
     text = f"−{-percent}%" if percent < 0 else f"{percent}%"
     return f"{text} or worse" if percent <= -1000 else text
@@ -49,10 +49,10 @@ def show_value(tier: str, measure: str, value: float | None) -> str:
     return show_share(value) if measure == PASSED else show_seconds(value)
 
 
-def show_age(seconds: float | None, missing: str = "never") -> str:
+def show_age(seconds: float | None) -> str:
     """How long ago: "5 min", "3 h", "12 days"."""
     if seconds is None:
-        return missing
+        return "never"
     if seconds < 3600:
         return f"{max(0, round(seconds / 60))} min"
     if seconds < 2 * DAY_S:

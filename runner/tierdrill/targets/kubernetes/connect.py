@@ -39,7 +39,6 @@ EXPIRED = 410
 JSON = "application/json"
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
-APPLY_PATCH = "application/apply-patch+yaml"
 SILENCE_S, WATCH_S = 75.0, 300
 LOG_BYTES = 1_000_000
 ANYTHING = SchemaValidator(core_schema.dict_schema())
