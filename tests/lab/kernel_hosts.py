@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import json
 import os
-import random
-import statistics
 import struct
 import subprocess
 import time
@@ -92,7 +90,7 @@ class Listener:
         self = cls(host, hosts.hosts[host].address, made)
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, asyncio.CancelledError):
                 while data := await reader.read(1 << 16):
                     self.arrived.append((time.monotonic(), len(data)))
                     if echo:
@@ -169,13 +167,3 @@ async def carried_kbit(source: str, sink: Listener, seconds: float, bytes_at_onc
     first, last = sink.arrived[len(sink.arrived) // 4][0], sink.arrived[-1][0]
     carried = sum(size for at, size in sink.arrived if first < at <= last)
     return carried * 8 / 1000 / (last - first)
-
-
-def spread(samples: list[float]) -> tuple[float, float, float]:
-    """Least, middle and greatest."""
-    return min(samples), statistics.median(samples), max(samples)
-
-
-def picked(seed: int) -> random.Random:
-    """What draws the same again for the same seed."""
-    return random.Random(seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
 import time
 from collections.abc import Awaitable, Callable
@@ -19,7 +20,6 @@ from tests.lab.kernel_hosts import (
     kernel_network,
     lost_percent,
     means_or_skip,
-    picked,
     round_trips_ms,
     traces,
 )
@@ -191,7 +191,7 @@ def test_whatever_was_injected_and_however_it_ended_nothing_is_left(
     play: Callable[[Scenario], None], trials: int
 ) -> None:
     seed = int(os.environ.get("TIERDRILL_SEED", "12"))
-    draw = picked(seed)
+    draw = random.Random(seed)
 
     async def scenario(fabric: KernelFabric, hosts: NamespaceHosts) -> None:
         before = traces(hosts)
