@@ -64,7 +64,7 @@ def rows(round_trips: int) -> list[Row]:
         return await lost_percent(hosts, GATEWAY, NODE, DATAGRAMS)
 
     async def rate(hosts: NamespaceHosts) -> float:
-        return await carried_kbit(GATEWAY, await Listener.on(hosts, NODE, echo=False), CARRIES_S)
+        return await carried_kbit(hosts, GATEWAY, NODE, CARRIES_S)
 
     async def refused(hosts: NamespaceHosts) -> float:
         listener, count = await Listener.on(hosts, NODE), 10

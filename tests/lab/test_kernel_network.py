@@ -54,7 +54,7 @@ def rule(mode: str, **settings: object) -> LinkRule:
 
 def test_delay_jitter_loss_and_rate_are_as_asked(play: Callable[[Scenario], None]) -> None:
     async def scenario(fabric: KernelFabric, hosts: NamespaceHosts) -> None:
-        node, sink = await Listener.on(hosts, NODE), await Listener.on(hosts, NODE, echo=False)
+        node = await Listener.on(hosts, NODE)
         await fabric.put_link(rule("delay", delay_ms=200.0))
         took = await round_trips_ms(GATEWAY, node, 6)
         assert 198 <= min(took) <= 220, took
@@ -69,10 +69,9 @@ def test_delay_jitter_loss_and_rate_are_as_asked(play: Callable[[Scenario], None
         await fabric.put_link(rule("delay", loss_percent=30.0, one_way=True))
         assert await lost_percent(hosts, NODE, GATEWAY, 500) == 0
         assert 20 <= await lost_percent(hosts, GATEWAY, NODE, 1000) <= 40
-        await fabric.put_link(rule("delay", bandwidth_kbps=2000.0))
-        assert 1800 <= await carried_kbit(GATEWAY, sink, 1.5) <= 2200
-        back = await Listener.on(hosts, GATEWAY, echo=False)
-        assert 1800 <= await carried_kbit(NODE, back, 1.5) <= 2200
+        await fabric.put_link(rule("delay", bandwidth_kbps=500.0))
+        for source, destination in ((GATEWAY, NODE), (NODE, GATEWAY)):
+            assert 450 <= await carried_kbit(hosts, source, destination, 2.0) <= 550
         await fabric.put_link(rule("pass"))
         assert min(await round_trips_ms(GATEWAY, node, 6)) < 100
 
