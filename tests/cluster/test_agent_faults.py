@@ -247,7 +247,7 @@ def test_a_replica_that_was_replaced_keeps_its_name(platform: Platform) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "lasts"),
-    [("node-partition", {"seconds": 5}), slow("kubelet-stop", {"seconds": 8}), slow("node-freeze", {})],
+    [("node-partition", {"seconds": 8}), slow("kubelet-stop", {"seconds": 8}), slow("node-freeze", {})],
 )
 def test_a_node_that_is_cut_off_comes_back_by_itself(platform: Platform, kind: str, lasts: dict[str, int]) -> None:
     platform.all_ready()
