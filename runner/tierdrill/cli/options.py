@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -42,6 +43,23 @@ def mode_option(command: Function) -> Function:
         help="Mode of the lab: its links are proxies, or the kernel's (needs Linux namespaces).",
     )  # fmt: skip
     return option(command)
+
+
+def output_options(command: Function) -> Function:
+    """What a run shows and where its reports go: as_json, plain, plain_colors, report_dir and name."""
+    for option in reversed((
+        click.option(
+            "--json", "as_json", is_flag=True, help="Print events as JSON lines; the last one is the verdict."
+        ),
+        click.option("--plain", is_flag=True, help="Print plain lines even on a terminal."),
+        no_color_option,
+        click.option(
+            "--report-dir", type=click.Path(path_type=Path, file_okay=False), help="Write reports to this folder."
+        ),
+        click.option("--name", metavar="RUN", help="Name of the run [default: drill, time and four letters]."),
+    )):  # fmt: skip
+        command = option(command)
+    return command
 
 
 def maintenance_option(command: Function) -> Function:

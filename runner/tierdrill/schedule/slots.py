@@ -64,6 +64,16 @@ def spoken(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
+def disabled_entries(timetables: Mapping[str, Timetable]) -> list[str]:
+    """The entries that are not enabled, as `CALENDAR/ENTRY`."""
+    return [
+        f"{name}/{entry.name}"
+        for name, timetable in timetables.items()
+        for entry in timetable.calendar.entries
+        if not entry.enabled
+    ]
+
+
 def name_of(slot: Slot) -> SlotName:
     return SlotName(slot.key, slot.calendar, slot.entry, slot.nominal.timestamp(), slot.due.timestamp())
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 
 from tierdrill.documents.timetable import Timetable, timetable_of
-from tierdrill.schedule.slots import Showing, ShownSlot, next_slots
+from tierdrill.schedule.slots import Showing, ShownSlot, disabled_entries, next_slots
 from tierdrill.schedule.store.slot_records import words_of
 from tierdrill.schedule.store.slot_store import ScheduleStore, StoreCorrupt
 from tierdrill.schedule.store.store_summary import slot_data, summary
@@ -48,13 +48,7 @@ def _coming(catalogue: Catalogue) -> tuple[list[ShownSlot], list[str]]:
     }
     showing = Showing(catalogue, timetables)
     slots = [showing.of(slot) for slot in next_slots(timetables.values(), datetime.now(UTC), NEXT)]
-    disabled = [
-        f"{name}/{entry.name}"
-        for name, timetable in timetables.items()
-        for entry in timetable.calendar.entries
-        if not entry.enabled
-    ]
-    return slots, disabled
+    return slots, disabled_entries(timetables)
 
 
 def _past(home: Path) -> tuple[dict[str, Any] | None, list[dict[str, Any]], str]:

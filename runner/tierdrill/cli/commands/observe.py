@@ -23,7 +23,7 @@ from tierdrill.cli.drill_documents import (
 from tierdrill.cli.errors import Refusal
 from tierdrill.cli.folders import Surroundings, author
 from tierdrill.cli.logs import log_to_file
-from tierdrill.cli.options import Duration, maintenance_option, no_color_option
+from tierdrill.cli.options import Duration, maintenance_option, output_options
 from tierdrill.credentials import SecretMissing, read_secret
 from tierdrill.text import valid
 
@@ -62,11 +62,7 @@ class MomentType(click.ParamType):  # type: ignore[type-arg]
 @click.option("--within", default="1h", type=Duration(), metavar="DURATION", help="The fault begins by then [1h].")
 @click.option("--at-most", default="1h", type=Duration(), metavar="DURATION", help="It is over after so long [1h].")
 @maintenance_option
-@click.option("--json", "as_json", is_flag=True, help="Every event as a line of JSON, the verdict as the last one.")
-@click.option("--plain", is_flag=True, help="Plain lines, also on a terminal.")
-@no_color_option
-@click.option("--report-dir", type=click.Path(path_type=Path, file_okay=False), help="Where the reports go.")
-@click.option("--name", metavar="RUN", help="The run's name [default: the drill's, the time and four letters].")
+@output_options
 @click.pass_obj
 def command(
     here: Surroundings,
@@ -138,8 +134,7 @@ def command(
         observed=Observed(kind, target or environment, within, at_most, begins, ends, keyboard=keyboard, load=load),
     )
     color = here.color and not plain_colors
-    plain = plain or keyboard
-    return carry_out(here, setting, options, as_json=as_json, plain=plain, color=color, report_dir=report_dir)
+    return carry_out(here, setting, options, as_json, plain or keyboard, color, report_dir)
 
 
 def _setting(here: Surroundings, environment: str, drill: str | None) -> DrillSetting:

@@ -15,7 +15,7 @@ from tierdrill.cli.drill_documents import changed_setting, check_place, check_ru
 from tierdrill.cli.errors import Refusal, say
 from tierdrill.cli.folders import Surroundings, author
 from tierdrill.cli.logs import log_to_file
-from tierdrill.cli.options import environment_option, maintenance_option, mode_option, no_color_option, set_option
+from tierdrill.cli.options import environment_option, maintenance_option, mode_option, output_options, set_option
 from tierdrill.cli.past_runs import stored_events
 from tierdrill.cli.run_reports import judged, show_summary, try_reports
 from tierdrill.cli.standard_streams import unread
@@ -48,11 +48,7 @@ if TYPE_CHECKING:
 )
 @click.option("--lab", metavar="NAME", help="Use a running lab (tierdrill lab up) instead of a new one.")
 @maintenance_option
-@click.option("--json", "as_json", is_flag=True, help="Print events as JSON lines; the last one is the verdict.")
-@click.option("--plain", is_flag=True, help="Print plain lines even on a terminal.")
-@no_color_option
-@click.option("--report-dir", type=click.Path(path_type=Path, file_okay=False), help="Write reports to this folder.")
-@click.option("--name", metavar="RUN", help="Name of the run [default: drill, time and four letters].")
+@output_options
 @click.option("--origin", metavar="CALENDAR/ENTRY/SLOT", help="Record what started this run.")
 @click.pass_obj
 def command(
@@ -103,15 +99,13 @@ def command(
         origin=asked_by,
         in_maintenance=in_maintenance,
     )
-    color = here.color and not plain_colors
-    return carry_out(here, setting, options, as_json=as_json, plain=plain, color=color, report_dir=report_dir)
+    return carry_out(here, setting, options, as_json, plain, here.color and not plain_colors, report_dir)
 
 
 def carry_out(
     here: Surroundings,
     setting: DrillSetting,
     options: RunOptions,
-    *,
     as_json: bool,
     plain: bool,
     color: bool,

@@ -48,12 +48,12 @@ def show(here: Surroundings, calendar: str | None, count: int, start: str | None
 
     Of all calendars, or of CALENDAR.
     """
-    from tierdrill.schedule.slots import due_slots
+    from tierdrill.schedule.slots import disabled_entries, due_slots
 
     catalogue, timetables, showing = timetables_of(here, calendar)
     after = _moment(start, timetables)
     slots = [showing.of(slot) for slot in islice(due_slots(timetables.values(), after), count)]
-    disabled = _disabled(timetables)
+    disabled = disabled_entries(timetables)
     if as_json:
         from tierdrill.schedule.slots import in_utc
 
@@ -117,7 +117,7 @@ def simulate(
 
     Only calendar rules are applied: a lock or a spent error budget is not known ahead of time.
     """
-    from tierdrill.schedule.slots import due_slots
+    from tierdrill.schedule.slots import disabled_entries, due_slots
 
     _, timetables, showing = timetables_of(here, calendar)
     after = _moment(start, timetables)
@@ -133,7 +133,8 @@ def simulate(
     sys.stdout.write("".join(lines))
     if as_json:
         counts = {name: _counts(each) for name, each in sorted(counted.items())}
-        click.echo(json.dumps({"days": days, "entries": counts, "disabled": _disabled(timetables)}, sort_keys=True))
+        told = {"days": days, "entries": counts, "disabled": disabled_entries(timetables)}
+        click.echo(json.dumps(told, sort_keys=True))
         return
     rows = []
     for name, each in sorted(counted.items()):
@@ -203,14 +204,6 @@ def _moment(text: str | None, timetables: dict[str, Timetable]) -> datetime:
     except ValueError as error:
         raise Refusal(f"--from: {error}") from None
 
-
-def _disabled(timetables: dict[str, Timetable]) -> list[str]:
-    return [
-        f"{name}/{entry.name}"
-        for name, timetable in timetables.items()
-        for entry in timetable.calendar.entries
-        if not entry.enabled
-    ]
 
 
 def _counted(timetables: dict[str, Timetable]) -> str:
