@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import select
@@ -16,6 +17,9 @@ from processes import Process, state
 
 DELAY_MS = (0, 60_000)
 UNLIMITED = "100gbit"
+ROOT = "7d11:"
+"""The handle of what stands first at a device while faults of ours shape it."""
+
 OUTPUT = ("OUTPUT",)
 READY_S = 5.0
 
@@ -36,7 +40,7 @@ class Shape(Fault):
         why = "neither this program's image nor the node has tc" if program is None else self._lacking(program)
         found: dict[str, Any] = {"network": network.inode, "device": str(self.parameters.get("device", "eth0"))}
         if program is not None and not why:
-            self._refuse_foreign(network, program, found["device"])
+            self._rooted(network, program, found["device"])
             return {**found, "tc": list(program)}
         families = {"6" if ":" in peer else "4" for peer in peers_of(self.parameters)} or {"4", "6"}
         used = programs(network, "".join(sorted(families)), queue=True)
@@ -47,37 +51,53 @@ class Shape(Fault):
         return self.number("delay_ms", *DELAY_MS, 0)
 
     @property
-    def _handle(self) -> str:
-        return f"{1 + zlib.crc32(self.record['fault'].encode()) % 0x7FFF:x}:"
+    def _number(self) -> int:
+        return zlib.crc32(self.record["fault"].encode())
 
-    def _commands(self, device: str) -> str:
-        """As `tc -batch` reads them: what is meant goes through one class, all else is as before."""
-        peers, rate = peers_of(self.parameters), self.parameters.get("rate_kbit")
-        at = self._handle
-        lines = [
-            f"qdisc add dev {device} root handle {at} htb default {0 if peers else 1}",
-            f"class add dev {device} parent {at} classid {at}1 htb rate {f'{rate}kbit' if rate else UNLIMITED}",
-        ]
+    @property
+    def _class(self) -> str:
+        return f"{ROOT}{1 + self._number % 0xFFFE:x}"
+
+    def _filters(self) -> list[tuple[str, int, str]]:
+        """What goes through the class of this fault: protocol, priority (no other fault has it) and match of each."""
+        peers, first = peers_of(self.parameters), 2 + 2 * (self._number % 30_000)
+        if not peers:
+            return [("all", 61_000 + self._number % 4000, "u32 0 0")]
+        both = [("ipv6", first + 1, f"ip6 dst {one}") for one in peers if ":" in one]
+        return [("ip", first, f"ip dst {one}") for one in peers if ":" not in one] + both
+
+    def _commands(self, device: str, *, root: bool) -> str:
+        """As `tc -batch` reads them: what is meant goes through one class of the one root, all else is as before."""
+        rate = self.parameters.get("rate_kbit")
+        lines = [f"qdisc add dev {device} root handle {ROOT} htb default 0"] if root else []
+        rate_told = f"{rate}kbit" if rate else UNLIMITED
+        lines.append(f"class add dev {device} parent {ROOT} classid {self._class} htb rate {rate_told}")
         if self._delay():
             times = f"{self.parameters['delay_ms']}ms {self.parameters.get('jitter_ms', 0)}ms"
-            lines.append(f"qdisc add dev {device} parent {at}1 netem limit 100000 delay {times}")
-        for peer in peers:
-            kind, match = ("ipv6", "ip6") if ":" in peer else ("ip", "ip")
-            prio = 2 if ":" in peer else 1
-            filters = f"filter add dev {device} parent {at} protocol {kind} prio {prio}"
-            lines.append(f"{filters} u32 match {match} dst {peer} flowid {at}1")
+            lines.append(f"qdisc add dev {device} parent {self._class} netem limit 100000 delay {times}")
+        for protocol, priority, match in self._filters():
+            filters = f"filter add dev {device} parent {ROOT} protocol {protocol} prio {priority}"
+            lines.append(f"{filters} u32 match {match} flowid {self._class}")
         return "\n".join([*lines, ""])
 
     def _lacking(self, program: Tool) -> str:
         """Why this kernel cannot do it, in tc's words, tried on the loopback of a new network; "" where it can."""
-        done = TrialNetwork().run(program, ["-batch", "-"], self._commands("lo"))
+        done = TrialNetwork().run(program, ["-batch", "-"], self._commands("lo", root=True))
         return first_line(done.stderr, "no reason given") if done.returncode else ""
 
-    def _refuse_foreign(self, network: Network, program: Tool, device: str) -> None:
-        """Refused where something shapes the device already; it is named."""
+    def _rooted(self, network: Network, program: Tool, device: str) -> bool:
+        """Whether the root of our faults is there. Refused where another is, which is named, or one of ours shapes the
+        same already.
+        """
         kind, handle = self._root(network, program, device)
-        if handle != "0:":
+        if handle not in ("0:", ROOT):
             raise Refused(f"{device}: {kind} {handle} shapes it already, and nothing is put in its place")
+        if handle == ROOT:
+            there = network.run(program, ["filter", "show", "dev", device, "parent", ROOT]).stdout
+            for _, _, match in self._filters():
+                if (words := _as_shown(match)) and words in there:
+                    raise Refused(f"{device}: another fault shapes {match} already")
+        return handle == ROOT
 
     def _root(self, network: Network, program: Tool, device: str) -> tuple[str, str]:
         """Kind and handle of what stands first at a device; "0:" where nobody has put anything there."""
@@ -93,8 +113,9 @@ class Shape(Fault):
             raise Refused("the network that was found is gone")
         if "tc" in self.found:
             program = Tool(*self.found["tc"])
-            self._refuse_foreign(network, program, self.found["device"])
-            done = network.run(program, ["-batch", "-"], self._commands(self.found["device"]))
+            device = self.found["device"]
+            root = not self._rooted(network, program, device)
+            done = network.run(program, ["-batch", "-"], self._commands(device, root=root))
             if done.returncode:
                 raise Refused(f"{program.told}: {first_line(done.stderr, 'no reason given')}")
             return
@@ -153,12 +174,27 @@ class Shape(Fault):
         if "tc" not in self.found:
             return Chain(network, self.record["fault"], self.found["used"]).delete()
         program, device = Tool(*self.found["tc"]), self.found["device"]
-        if self._root(network, program, device)[1] != self._handle:
+        if self._root(network, program, device)[1] != ROOT:
             return False
-        done = network.run(program, ["qdisc", "del", "dev", device, "root"])
-        if done.returncode:
-            raise Refused(f"{program.told}: {first_line(done.stderr, 'no reason given')}")
-        return True
+        was = self._is_there(network, program, device)
+        at = ["filter", "del", "dev", device, "parent", ROOT]
+        for protocol, priority in {filters[:2] for filters in self._filters()} if was else ():
+            network.run(program, [*at, "protocol", protocol, "prio", str(priority)])
+        wanted = [["class", "del", "dev", device, "classid", self._class]] if was else []
+        if not set(self._classes(network, program, device)) - {self._class}:
+            wanted = [["qdisc", "del", "dev", device, "root"]]
+        for arguments in wanted:
+            done = network.run(program, arguments)
+            if done.returncode:
+                raise Refused(f"{program.told}: {first_line(done.stderr, 'no reason given')}")
+        return was
+
+    def _classes(self, network: Network, program: Tool, device: str) -> list[str]:
+        shown = network.run(program, ["class", "show", "dev", device]).stdout
+        return re.findall(rf"^class htb ({ROOT}\w+)", shown, re.MULTILINE)
+
+    def _is_there(self, network: Network, program: Tool, device: str) -> bool:
+        return self._class in self._classes(network, program, device)
 
     def look(self) -> tuple[bool, str]:
         gone = (False, "the network is gone, and what was done to it")
@@ -166,8 +202,19 @@ class Shape(Fault):
 
     def _seen(self, network: Network) -> tuple[bool, str]:
         if "tc" in self.found:
-            root = self._root(network, Tool(*self.found["tc"]), self.found["device"])[1]
-            return root == self._handle, f"{self.found['device']} has {root} first, {self._handle} is ours"
+            seen = self._is_there(network, Tool(*self.found["tc"]), self.found["device"])
+            return seen, f"{self.found['device']} has {'its' if seen else 'no'} class {self._class}"
         there, told = Chain(network, self.record["fault"], self.found["used"]).standing()
         held = self._child is not None and bool(state(self._child))
         return there and held, f"{told}, {'a process holds' if held else 'nothing holds'} packets back"
+
+
+def _as_shown(match: str) -> str:
+    """A match as `tc filter show` has it; "" for one of IPv6, which it splits."""
+    kind, _, value = match.split()
+    if kind == "u32":
+        return "match 00000000/00000000 at 0"
+    if kind == "ip6":
+        return ""
+    network = ipaddress.IPv4Network(value)
+    return f"match {int(network.network_address):08x}/{int(network.netmask):08x} at 16"

@@ -116,11 +116,27 @@ def test_a_bandwidth_holds_and_is_taken_back(start_agent: Start, hosts: TwoHosts
     assert agent.seen(record)
     assert agent.probe(hosts.target, **asked)["answer_ms"] > 1500  # 16 kB at 8 kB a second
     if "tc" in record["found"]:
-        with pytest.raises(Refusal, match="shapes it already"):
-            agent.bind("shape", hosts.target, rate_kbit=2000)
+        with pytest.raises(Refusal, match=f"another fault shapes ip dst {PEER}/32 already"):
+            agent.bind("shape", hosts.target, peers=[PEER], rate_kbit=2000)
     assert agent.revert(record) == "reverted"
     until(lambda: agent.probe(hosts.target, **asked).get("answer_ms", 9000) < 1000)
     assert not agent.seen(record) and agent.revert(record) == "nothing to do"
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_two_bandwidths_of_one_host_come_off_in_any_order(start_agent: Start, hosts: TwoHosts, first: int) -> None:
+    agent = start_agent(hosts.prefix)
+    before = hosts.run("tc qdisc show", inside=True)
+    pairs = [(PEER, 64), (OTHER, 80)]
+    records = {peer: agent.inject("shape", hosts.target, peers=[peer], rate_kbit=rate) for peer, rate in pairs}
+    asked: dict[str, Any] = {"path": "/", "pad": 16_000, "within_s": 9.0}
+    assert all(agent.probe(hosts.target, peer, **asked)["answer_ms"] > 1000 for peer in records)
+    gone, left = (PEER, OTHER)[first], (OTHER, PEER)[first]
+    assert agent.revert(records[gone]) == "reverted"
+    assert agent.seen(records[left]) and not agent.seen(records[gone])
+    assert agent.probe(hosts.target, left, **asked)["answer_ms"] > 1000
+    assert agent.revert(records[left]) == "reverted"
+    assert hosts.run("tc qdisc show", inside=True) == before
 
 
 def test_nothing_is_delayed_any_more_where_the_agent_is_killed(start_agent: Start, hosts: TwoHosts) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -199,9 +201,19 @@ def test_whatever_was_injected_and_however_it_ended_nothing_is_left(
             settings, end, stay_s = draw.choice(MODES), draw.choice(ENDS), draw.uniform(0.0, 0.1)
             told = f"seed {seed}, trial {number}: {source}>{destination} {settings} {end} after {stay_s:.3f} s"
             lease_s = 0.05 + stay_s if end == "lease" else None
-            await fabric.put_link(LinkRule(source, destination, lease_s=lease_s, **settings))  # type: ignore[arg-type]
+            beside = LinkRule(*draw.sample([*hosts.hosts], 2), **draw.choice(MODES))  # type: ignore[arg-type]
+            if beside.key != tuple(sorted((source, destination))):
+                await fabric.put_link(beside)
+            rule = LinkRule(source, destination, lease_s=lease_s, **settings)  # type: ignore[arg-type]
+            # Where both would shape the same, the second is refused.
+            with contextlib.suppress(AgentRefused):
+                await fabric.put_link(rule)
+            if draw.random() < 0.5:
+                await fabric.put_link(replace(beside, mode="pass"))
             await asyncio.sleep(stay_s)
             await ended(fabric, end, source, destination, draw.choice(MODES))
+            await fabric.put_link(replace(beside, mode="pass"))
+            await until(lambda: not fabric.links() and fabric.enforced())
             assert traces(hosts) == before, told
             assert fabric.links() == [], told
 
@@ -215,10 +227,13 @@ async def ended(fabric: KernelFabric, end: str, source: str, destination: str, o
         os.kill(pid, signal.SIGKILL if end == "agent-killed" else signal.SIGTERM)
         await until(lambda: fabric.agent.pid != pid and fabric.enforced())
     if end == "replaced":
-        await fabric.put_link(LinkRule(destination, source, **other))  # type: ignore[arg-type]
+        with contextlib.suppress(AgentRefused):
+            await fabric.put_link(LinkRule(destination, source, **other))  # type: ignore[arg-type]
     if end != "lease":
         await fabric.put_link(LinkRule(source, destination, "pass"))
-    await until(lambda: not fabric.links() and fabric.enforced())
+    if end == "lease":
+        key = LinkRule(source, destination, "pass").key
+        await until(lambda: not any({one["source"], one["destination"]} == set(key) for one in fabric.links()))
 
 
 async def until(true: Callable[[], bool]) -> None:

@@ -29,6 +29,7 @@ class AgentLine:
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._number = 0
         self._faults: set[str] = set()
+        self._stuck: dict[str, str] = {}
         self._closed = False
         self._reading = asyncio.get_running_loop().create_task(self._read(reader))
 
@@ -69,9 +70,9 @@ class AgentLine:
         """Undo all of it; AgentRefused where something cannot be undone now: the agent tries on."""
         self._closed = True
         try:
-            left = (await self.ask("disarm"))["left"]
-            if left:
-                raise AgentRefused(f"not undone yet: {', '.join(left)}")
+            # Of all that stands; others have lines of their own.
+            if left := self._faults.intersection((await self.ask("disarm"))["left"]):
+                raise AgentRefused(f"not undone yet: {', '.join(f'{one} ({self._stuck.get(one)})' for one in left)}")
         finally:
             self._reading.cancel()
             self._writer.close()
@@ -82,6 +83,8 @@ class AgentLine:
                 said = json.loads(line)
                 if (answer := self._answers.get(said.get("id"))) is not None and not answer.done():
                     answer.set_result(said)
+                elif said.get("event") == "stuck":
+                    self._stuck[str(said.get("fault"))] = str(said.get("error"))
                 elif said.get("event") in ("reverted", "ended") and said.get("fault") in self._faults:
                     self._tell(str(said.get("why") or said.get("what")))
         for answer in self._answers.values():
