@@ -113,7 +113,7 @@ def test_the_page_is_written_where_asked(worse: Path, tmp_path: Path) -> None:
         (("nothing",), "there are runs of: node-loss"),
         (("--tier", "gold"), "expected one of: critical, standard, best-effort"),
         (("--since", "90"), "a duration with its unit"),
-        (("--since", "5m"), "no runs of any drill within the last 5 min"),
+        (("node-loss", "--since", "5m"), "no runs of node-loss within the last 5 min"),
         (("--html", "/proc/nowhere/x.html"), "/proc/nowhere"),
     ],
 )
@@ -129,6 +129,14 @@ def test_bad_input_is_one_clear_line(
     shown = capsys.readouterr().err
     assert said in shown
     assert len(shown.splitlines()) == 1
+
+
+def test_no_runs_so_lately_is_said_and_no_error(
+    worse: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TIERDRILL_HOME", str(worse))
+    assert main(["trend", "--since", "5m"]) == 0
+    assert capsys.readouterr().out == "no runs of any drill within the last 5 min; use a longer --since\n"
 
 
 def test_tier_and_drill_narrow_what_is_shown(worse: Path) -> None:
@@ -149,7 +157,7 @@ def test_a_broken_catalogue_is_told_and_does_not_hide_the_trend(worse: Path, tmp
 
 def test_a_spoilt_history_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "history.db").write_bytes(b"garbage" * 500)
-    done = tierdrill(tmp_path, "trend")
+    done = tierdrill(tmp_path, "trend", "--check")
     assert done.code == 2
     assert "history.db" in done.err
 

@@ -52,7 +52,7 @@ def command(
     figures = _figures(here, drill)
     trend = _trend(here, figures, now, None if since is None else now - since, drill)
     if not trend.drills:
-        if page is not None or drill is not None or tier is not None:
+        if check or page is not None or drill is not None or tier is not None:
             raise Refusal(_empty(here, drill, since if figures else None))
         if not as_json:
             click.echo(_empty(here, drill, since if figures else None))
