@@ -49,6 +49,8 @@ def check_environments(context: Context) -> None:
             )
         if environment.target == "lab":
             _check_clock(place.at("clock"), environment)
+            if why := context.absent(environment).get("mode", {}).get(environment.lab.mode):
+                place.at("lab", "mode").warn(f"mode {environment.lab.mode} is not to be had on this machine", why)
         _check_drills(context, place.at("drills"), environment)
         check_external(place, environment, document if document and workloads else None, workloads)
         check_kubernetes(place, environment, document, workloads)

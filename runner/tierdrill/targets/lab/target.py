@@ -41,7 +41,12 @@ class LabTarget:
 
     def absent(self) -> Absent:
         there = kinds_in(Path(__file__).parent / "faults")
-        return {"fault": {kind: "the lab has no mechanism for it" for kind in KINDS if kind not in there}}
+        absent = {"fault": {kind: "the lab has no mechanism for it" for kind in KINDS if kind not in there}}
+        try:
+            self._means()
+        except TargetError as error:
+            absent["mode"] = {"namespace": str(error)}
+        return absent
 
     def preview(self, setting: DrillSetting, orders: Sequence[FaultOrder], fault_s: float) -> Preview | None:
         return None
