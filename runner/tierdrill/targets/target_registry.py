@@ -28,11 +28,18 @@ def targets(environment: Environment | None = None) -> dict[str, Target]:
     }
 
 
-def lab_in_namespaces() -> Target:
-    """The lab in namespace mode."""
+def lab_in_namespaces() -> tuple[dict[str, str], str]:
+    """What does those kinds of fault that a lab in namespace mode does otherwise than in portable mode, in words; or
+    why this machine cannot have one.
+    """
     from tierdrill.targets.lab.target import LabTarget
 
-    return LabTarget(namespaces=True)
+    portable = LabTarget().mechanisms()
+    try:
+        there = LabTarget(namespaces=True).mechanisms()
+    except TargetError as error:
+        return {}, str(error)
+    return {kind: how.text for kind, how in sorted(there.items()) if how != portable[kind]}, ""
 
 
 def target_of(environment: Environment) -> Target:

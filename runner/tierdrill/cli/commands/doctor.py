@@ -25,15 +25,10 @@ def command(here: Surroundings, fetch: bool, quiet: bool, as_json: bool) -> int:
         _fetch(here)
     from tierdrill.cli.machine import findings
     from tierdrill.faults.registry import KINDS
-    from tierdrill.targets.base import TargetError
     from tierdrill.targets.target_registry import lab_in_namespaces, targets
 
     known = targets()
-    try:
-        in_namespaces = {kind: how.text for kind, how in lab_in_namespaces().mechanisms().items()}
-        without = ""
-    except TargetError as error:
-        in_namespaces, without = {}, str(error)
+    in_namespaces, without = lab_in_namespaces()
     mechanisms = {name: {kind: how.text for kind, how in one.mechanisms().items()} for name, one in known.items()}
     found = findings(here.tools, here.home)
     missing = [finding for finding in found if finding.need and not finding.ok]
@@ -63,8 +58,7 @@ def command(here: Surroundings, fetch: bool, quiet: bool, as_json: bool) -> int:
                 line = f"not here, {reason}: {kinds}"
                 click.echo(fill(line, 80, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False))
         click.echo("\nfaults with target: lab, in namespace mode, where they differ")
-        other = {kind: how for kind, how in in_namespaces.items() if how != mechanisms["lab"][kind]}
-        click.echo(table(sorted(other.items()), indent="  ") if other else f"  {without}")
+        click.echo(table(list(in_namespaces.items()), indent="  ") if in_namespaces else f"  {without}")
         click.echo(f"\n{len(missing)} missing" if missing else "\nready to run drills in the embedded lab")
     return BAD_INPUT if missing else 0
 

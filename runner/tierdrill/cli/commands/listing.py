@@ -100,10 +100,11 @@ def _faults(catalogue: Catalogue) -> list[dict[str, Any]]:
     """Every kind of fault: what it does, its cause, how each target does it or why it does not, and its drills."""
     from tierdrill.documents.reading.fault_actions import calls
     from tierdrill.faults.registry import KINDS
-    from tierdrill.targets.target_registry import targets
+    from tierdrill.targets.target_registry import lab_in_namespaces, targets
 
     by_target = {name: one.mechanisms() for name, one in targets().items()}
     absent = {name: one.absent().get("fault", {}) for name, one in targets().items()}
+    in_namespaces, without = lab_in_namespaces()
     used = {name: {one.fault.kind for one in calls(of.content)} for name, of in catalogue.experiments.items()}
     drills = sorted(catalogue.drills.items())
     return [
@@ -118,6 +119,7 @@ def _faults(catalogue: Catalogue) -> list[dict[str, Any]]:
                 for name, there in by_target.items()
                 if there
             },
+            "lab in namespace mode": in_namespaces.get(kind) or (f"not here, {without}" if without else None),
             "drills": [name for name, drill in drills if kind in used.get(drill.experiment, ())],
         }
         for kind, fault in KINDS.items()
