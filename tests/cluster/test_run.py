@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,17 @@ import pytest
 from tests.cluster.api_witness import pod_ready
 from tests.cluster.conftest import ClusterInUse
 from tests.cluster.rig.instance import Instance
+from tierdrill.cli.drill_documents import environment_setting
+from tierdrill.cli.folders import shipped_catalogue
 from tierdrill.judge.judge import SLOWING
+from tierdrill.targets.kubernetes.monitoring_client import gpus_of_pods
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 OWN = "/api/v1/namespaces/tierdrill"
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/tierdrill/leases/drill"
 CERTAIN = ("fault/", "playbook/", "run/clean", "run/watches", "run/completed", "slo/critical/availability")
 """Checks that hold on a busy machine, too."""
+SCRAPED_S = 60.0
 LEAST = "slo/best-effort/"
 """The wait of the least important tier is short by little on one machine that is cluster, gateway and load at once."""
 
@@ -91,8 +96,10 @@ def nothing_left(cluster: ClusterInUse) -> None:
     assert [one["metadata"]["name"] for one in maps] == []
 
 
-def node_to_lose(cluster: ClusterInUse) -> str:
-    """The node that serves the model with one replica; never node-2, a wrong target of the drill's sabotages."""
+def node_to_lose(cluster: ClusterInUse, environment: Path) -> str:
+    """The node that serves the model with one replica, once Prometheus tells which GPU it has; never node-2, a wrong
+    target of the drill's sabotages.
+    """
     pods, model = "/api/v1/namespaces/serving/pods", "tierdrill.io/model=reasoner"
     (pod,) = cluster.api.get(pods, labelSelector=model)["items"]
     name = pod["metadata"]["name"]
@@ -110,16 +117,20 @@ def node_to_lose(cluster: ClusterInUse) -> str:
         finally:
             cluster.run("kubectl", "uncordon", "node-2")
         (pod,) = cluster.api.get(pods, labelSelector=model)["items"]
+    document, deadline = environment_setting(shipped_catalogue(), str(environment))[0], time.monotonic() + SCRAPED_S
+    while pod["metadata"]["name"] not in gpus_of_pods(document):
+        assert time.monotonic() < deadline, "Prometheus does not tell which GPU the pod has"
+        time.sleep(0.2)
     return str(pod["spec"]["nodeName"])
 
 
 def test_a_node_loses_power_and_a_playbook_moves_what_it_ran(
     cluster: ClusterInUse, quicker: Path, tmp_path: Path
 ) -> None:
-    drilled = drill("node-loss", quicker, tmp_path / "first", "--set", f"node={node_to_lose(cluster)}")
+    drilled = drill("node-loss", quicker, tmp_path / "first", "--set", f"node={node_to_lose(cluster, quicker)}")
     if "run/completed" in drilled.wrong and SLOWING & drilled.wrong.keys():
         # Too much ran on this machine, and what that broke has ended the run.
-        drilled = drill("node-loss", quicker, tmp_path / "second", "--set", f"node={node_to_lose(cluster)}")
+        drilled = drill("node-loss", quicker, tmp_path / "second", "--set", f"node={node_to_lose(cluster, quicker)}")
     judged(drilled)
     moved = {one["name"] for state in drilled.told("platform.state") for one in state["replicas"] if one["node"]}
     assert {"assistant-0", "reasoner-0"} <= moved
