@@ -107,9 +107,8 @@ def test_a_node_without_power_is_not_ready_and_boots_anew(nodes_to_break: Cluste
     assert back["status"]["nodeInfo"]["bootID"] not in others
 
 
-@pytest.mark.parametrize(
-    ("begin", "end"), [("partition", "heal"), pytest.param("freeze", "thaw", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("begin", "end"), [("partition", "heal"), ("freeze", "thaw")])
 def test_a_node_that_is_cut_off_or_frozen_is_not_ready_and_keeps_its_boot(
     nodes_to_break: ClusterInUse, begin: str, end: str
 ) -> None:
