@@ -117,7 +117,7 @@ def test_validate_shows_every_problem_with_its_place_as_seen_from_here(tmp_path:
 def test_validate_of_one_file_tells_only_of_that_file_but_knows_the_others(tmp_path: Path) -> None:
     copied_catalogue(tmp_path / "mine")
     drill = tmp_path / "mine" / "drills" / "node-loss.yaml"
-    drill.write_text(drill.read_text().replace("environment: lab", "environment: moon"))
+    drill.write_text(drill.read_text().replace("template: usual", "template: usual\nenvironment: moon"))
     fine = tierdrill(tmp_path / "home", "validate", tmp_path / "mine" / "drills" / "slow-link.yaml")
     assert fine.code == 0, fine.out
     assert fine.out.startswith("1 document ")
@@ -168,7 +168,7 @@ def test_validate_counts_documents_and_not_files(tmp_path: Path) -> None:
     for file in files:
         file.unlink()
     assert "2 documents in " in tierdrill(tmp_path / "home", "validate", together).out
-    together.write_text(together.read_text().replace("phases:", "phrases:"))
+    together.write_text(together.read_text().replace("experiment:", "experimant:"))
     assert tierdrill(tmp_path / "home", "validate", together).err.endswith("problems in 1 file\n")
 
 

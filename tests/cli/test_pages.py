@@ -36,13 +36,12 @@ def test_the_tool_shown_is_a_program() -> None:
 def test_the_load_shown_is_a_load(tmp_path: Path) -> None:
     root = copied_catalogue(tmp_path)
     drill = root / "drills" / "replica-crash.yaml"
-    text = drill.read_text(encoding="utf-8")
-    others = text[text.index("    - name: enterprise-chat") : text.index("  lag_p99_max:")]
+    shared = (root / "drills/platform/templates.yaml").read_text(encoding="utf-8")
+    others = shared[shared.index("    - {name: enterprise-chat") : shared.index("  lag_p99_max:")]
     (shown,) = blocks("load.md", "yaml")
     head, tail = shown.split("  connections_max", 1)
-    load = head + others + "  connections_max" + tail
-    before, rest = text.split("load:\n", 1)
-    drill.write_text(before + load + rest[rest.index("phases:") :], encoding="utf-8")
+    text = drill.read_text(encoding="utf-8")
+    drill.write_text(re.sub("load: .*\n", head + others + "  connections_max" + tail, text), encoding="utf-8")
     stream = whole_catalogue(root).drills["replica-crash"].load.streams[0]
     assert (stream.shape.kind, stream.streaming) == ("spike", 0.5)
 

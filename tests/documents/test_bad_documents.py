@@ -1,6 +1,6 @@
 """Documents broken by hand: each says in its first line where it belongs and what must be reported.
 
-`{faults}` and `{actions}` stand there for those that there are.
+`{faults}`, `{actions}` and `{facts}` stand there for those that there are.
 """
 
 from __future__ import annotations
@@ -11,10 +11,15 @@ import pytest
 
 from tests.documents.support import BAD, good_catalogue, located, problems
 from tierdrill.faults.registry import ACTIONS, KINDS, UNDOS
-from tierdrill.text import listed
+from tierdrill.remedies.facts import FACTS
+from tierdrill.text import either, listed
 
 FILES = sorted(BAD.glob("*.yaml"))
-LISTS = {"{faults}": listed(sorted(KINDS)), "{actions}": listed([*sorted(ACTIONS), *sorted(UNDOS)])}
+LISTS = {
+    "{faults}": listed(sorted(KINDS)),
+    "{actions}": listed([*sorted(ACTIONS), *sorted(UNDOS)]),
+    "{facts}": either(sorted(FACTS)),
+}
 
 
 def test_there_are_enough_broken_documents() -> None:

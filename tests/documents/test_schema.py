@@ -18,6 +18,7 @@ from tierdrill.faults.registry import KINDS as FAULTS
 EXAMPLES = {
     "Calendar": CALENDAR,
     "Drill": DRILL,
+    "DrillTemplate": "drills/template.yaml",
     "Environment": ENVIRONMENT,
     "GameDay": GAMEDAY,
     "Playbook": PLAYBOOK,
@@ -55,6 +56,9 @@ def complaints(value: Any, schema: dict[str, Any], root: dict[str, Any], place: 
         found.append(f"{place}: const")
     if "pattern" in schema and not re.search(schema["pattern"], value):
         found.append(f"{place}: pattern")
+    if "if" in schema:
+        branch = "else" if complaints(value, schema["if"], root, place) else "then"
+        found += complaints(value, schema.get(branch, {}), root, place)
     if isinstance(value, dict):
         properties = schema.get("properties", {})
         found += [f"{place}.{name}: required" for name in schema.get("required", []) if name not in value]

@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from tierdrill.documents.models.calendar import Calendar
-from tierdrill.documents.models.drill import Drill
+from tierdrill.documents.models.drill import Drill, DrillTemplate, Invariants
 from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.models.gameday import GameDay
 from tierdrill.documents.models.playbook import Look, Playbook
@@ -24,13 +24,16 @@ KEPT_OUT = "(kept out)"
 SCHEMAS = PurePath("drills/schema")
 """Where a catalogue has JSON Schemas for editors; documents are never there."""
 
-Document = Tiers | Workloads | Environment | Playbook | Drill | Calendar | GameDay | Scenario | TierTests
+Document = (
+    Tiers | Workloads | Environment | Playbook | Drill | DrillTemplate | Calendar | GameDay | Scenario | TierTests
+)
 KINDS: dict[str, type[Document]] = {
     "Tiers": Tiers,
     "Workloads": Workloads,
     "Environment": Environment,
     "Playbook": Playbook,
     "Drill": Drill,
+    "DrillTemplate": DrillTemplate,
     "Calendar": Calendar,
     "GameDay": GameDay,
     "Scenario": Scenario,
@@ -48,6 +51,15 @@ class Experiment:
 
 
 @dataclass(frozen=True)
+class Template:
+    """What drills share, as read: a part of a drill's document, checked as far as it goes."""
+
+    name: str
+    title: str
+    content: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Catalogue:
     """All documents that were read without a problem, and what is worth a look about them.
 
@@ -60,6 +72,7 @@ class Catalogue:
     environments: dict[str, Environment] = field(default_factory=dict)
     playbooks: dict[str, Playbook] = field(default_factory=dict)
     drills: dict[str, Drill] = field(default_factory=dict)
+    templates: dict[str, Template] = field(default_factory=dict)
     calendars: dict[str, Calendar] = field(default_factory=dict)
     gamedays: dict[str, GameDay] = field(default_factory=dict)
     scenarios: dict[str, Scenario] = field(default_factory=dict)
@@ -134,6 +147,19 @@ def _taken_out(value: Any) -> Any:
     if value.get("type") in ("env", "vault"):
         return {name: item for name, item in value.items() if name in ("type", "key", "path")}
     return {name: _taken_out(item) for name, item in value.items()}
+
+
+def expects_something(drill: Drill, experiment: dict[str, Any]) -> bool:
+    """Whether a drill names anything that could fail: the invariants that every drill has are not its own.
+
+    A hypothesis of its experiment is something to fail.
+    """
+    expect = drill.expect
+    alerts, playbooks = expect.alerts, expect.playbooks
+    named = (expect.tiers, alerts.must_fire, alerts.must_not_fire, playbooks.must_fire, playbooks.must_not_fire)
+    invariants = expect.invariants.check if expect.invariants != Invariants() else ()
+    hypothesis = (experiment.get("steady-state-hypothesis") or {}).get("probes")
+    return any(named) or bool(invariants or hypothesis or expect.class_of_failure)
 
 
 def usual_environment(environments: Mapping[str, Environment]) -> str | None:

@@ -10,9 +10,10 @@ from pydantic import ValidationError
 
 from tierdrill.did_you_mean import nearest
 from tierdrill.documents.bounded_files import read_file
-from tierdrill.documents.catalogue import KINDS, SCHEMAS, Catalogue, Document, Experiment
+from tierdrill.documents.catalogue import KINDS, SCHEMAS, Catalogue, Document, Experiment, Template
 from tierdrill.documents.check import check_documents
 from tierdrill.documents.problems import Problem, in_order, shown
+from tierdrill.documents.reading.drill_templates import DRILL, TEMPLATE, is_templated, with_template
 from tierdrill.documents.reading.located_errors import as_name, problems_of
 from tierdrill.documents.reading.reading_state import EXPERIMENT, AbsentIn, KnownAlerts, Reading, nothing_absent
 from tierdrill.documents.reading.stock_experiments import as_chaos_toolkit_reads
@@ -79,6 +80,7 @@ def read_catalogue(root: Path, extra: Sequence[Path] = ()) -> Reading:
 def read_files(paths: Sequence[Path], root: Path) -> Reading:
     """The documents of these files, each checked alone; names must be unique within a kind."""
     reading = Reading(Catalogue(root=root))
+    templated: list[tuple[Source, Path]] = []
     for path in paths:
         shown_path = _shown(path, root)
         try:
@@ -102,8 +104,30 @@ def read_files(paths: Sequence[Path], root: Path) -> Reading:
         if problems:
             reading.suspects |= {found.decode("ascii") for found in _NAME.findall(raw)} | {experiment_name(path)}
         for source in sources:
-            _take(reading, source, path)
+            if is_templated(source.data):
+                templated.append((source, path))
+            else:
+                _take(reading, source, path)
+    _take_templated(reading, templated)
     return reading
+
+
+def _take_templated(reading: Reading, drills: Sequence[tuple[Source, Path]]) -> None:
+    """The drills that have a template, once those are read."""
+    for source, path in drills:
+        template = source.data["template"]
+        if isinstance(template, str) and template in reading.catalogue.templates:
+            _take(reading, with_template(source, reading.sources[TEMPLATE, template]), path)
+            continue
+        metadata = source.data.get("metadata")
+        name = metadata.get("name") if isinstance(metadata, dict) else None
+        if isinstance(name, str):
+            reading.named(DRILL).add(name)
+        if template not in reading.named(TEMPLATE):
+            known = sorted(reading.named(TEMPLATE))
+            allowed = f"expected {either(known)}" if known else "there is none"
+            found = f"no template named {shown(template)}"
+            reading.problems.append(source.problem(("template",), found, allowed, nearest(template, known)))
 
 
 def read_pasted(text: str, name: str) -> Reading:
@@ -192,14 +216,20 @@ def _take_document(reading: Reading, source: Source, path: Path) -> None:
     try:
         document = model.model_validate(data, context=FROM_DOCUMENT)
     except ValidationError as error:
-        reading.problems += problems_of(error, source, model)
+        problems = problems_of(error, source, model, partial=kind == TEMPLATE)
+        reading.problems += problems
+        if kind == TEMPLATE and not problems and isinstance(metadata, dict) and isinstance(name, str):
+            _keep(reading, TEMPLATE, name, source, path, Template(name, str(metadata.get("title", "")), data))
+            return
         if isinstance(name, str):
             reading.named(str(kind)).update({name, as_name(name) or name})
         return
     _keep(reading, str(kind), document.metadata.name, source, path, document)
 
 
-def _keep(reading: Reading, kind: str, name: str, source: Source, path: Path, item: Document | Experiment) -> None:
+def _keep(
+    reading: Reading, kind: str, name: str, source: Source, path: Path, item: Document | Experiment | Template
+) -> None:
     place: tuple[str, ...] = () if isinstance(item, Experiment) else ("metadata", "name")
     if (kind, name) in reading.sources:
         first = reading.sources[kind, name]
@@ -220,6 +250,7 @@ def _keep(reading: Reading, kind: str, name: str, source: Source, path: Path, it
         "Environment": catalogue.environments,
         "Playbook": catalogue.playbooks,
         "Drill": catalogue.drills,
+        "DrillTemplate": catalogue.templates,
         "Calendar": catalogue.calendars,
         "GameDay": catalogue.gamedays,
         "Scenario": catalogue.scenarios,

@@ -7,8 +7,7 @@ bytes.
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from tierdrill.documents.catalogue import DrillSetting
-from tierdrill.documents.models.drill import expects_something
+from tierdrill.documents.catalogue import DrillSetting, expects_something
 from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.sample_size import measurable, not_measured
 from tierdrill.documents.variables import resolve_drill

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 FAULTS = "faults"
 DOCUMENTS = (
-    "drills", "playbooks", "experiments", "tiers", "models", "environments", "calendars", "gamedays", "scenarios",
+    "drills", "templates", "playbooks", "experiments", "tiers", "models", "environments", "calendars", "gamedays",
+    "scenarios",
 )  # fmt: skip
 
 
@@ -138,6 +139,15 @@ def _rows(catalogue: Catalogue, kind: str) -> list[dict[str, Any]]:
                 "sabotages": [sabotage.name for sabotage in drill.sabotages],
             }
             for name, drill in sorted(catalogue.drills.items())
+        ]
+    if kind == "templates":
+        return [
+            {
+                "name": name,
+                "title": template.title,
+                "drills": [drill for drill, one in sorted(catalogue.drills.items()) if one.template == name],
+            }
+            for name, template in sorted(catalogue.templates.items())
         ]
     if kind == "playbooks":
         return [

@@ -3,13 +3,14 @@
 from typing import Any
 
 from tierdrill.did_you_mean import nearest
+from tierdrill.documents.catalogue import expects_something
 from tierdrill.documents.check.check_context import Context
 from tierdrill.documents.check.drill_phases import check_phases
 from tierdrill.documents.check.loads import check_load
 from tierdrill.documents.check.observed import check_observed
 from tierdrill.documents.check.sabotages import check_proves, check_sabotages
 from tierdrill.documents.environment_inventory import Inventory
-from tierdrill.documents.models.drill import Drill, expects_something
+from tierdrill.documents.models.drill import Drill
 from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.models.playbook import Playbook
 from tierdrill.documents.models.tiers import Tiers

@@ -5,7 +5,7 @@ Times in `within` count from the fault's seen effect, not from the inject call.
 
 import math
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -297,11 +297,11 @@ class OnCall(Part):
     acknowledges_after: Duration = 1.0
 
 
-class Drill(Part):
-    """kind: Drill."""
+class DrillFields(Part):
+    """What a drill says, and what a template may say for many."""
 
     apiVersion: Literal["tierdrill/v1"]
-    kind: Literal["Drill"]
+    kind: Literal["Drill", "DrillTemplate"]
     metadata: Metadata
     description: str
     experiment: str
@@ -320,21 +320,24 @@ class Drill(Part):
         description="protections of the gateways and playbooks without which a promise breaks in this drill; none: []",
     )
 
+
+class DrillTemplate(DrillFields):
+    """kind: DrillTemplate: what drills share, as much of a drill as it likes to say. A drill names it as `template`."""
+
+    kind: Literal["DrillTemplate"]
+
+
+class Drill(DrillFields):
+    """kind: Drill.
+
+    What it does not say is as its template says: mappings are merged key by key, a list is one or the other's.
+    """
+
+    kind: Literal["Drill"]
+    template: Name | None = Field(default=None, description="a DrillTemplate that says what this drill does not")
+
     @property
     def touched(self) -> frozenset[str]:
         """The tiers that it sends load to, judges or guards."""
         named = (self.load.streams, self.expect.tiers, self.guardrails)
         return frozenset(one.tier for some in named for one in some)
-
-
-def expects_something(drill: Drill, experiment: dict[str, Any]) -> bool:
-    """Whether a drill names anything that could fail: the invariants that every drill has are not its own.
-
-    A hypothesis of its experiment is something to fail.
-    """
-    expect = drill.expect
-    alerts, playbooks = expect.alerts, expect.playbooks
-    named = (expect.tiers, alerts.must_fire, alerts.must_not_fire, playbooks.must_fire, playbooks.must_not_fire)
-    invariants = expect.invariants.check if expect.invariants != Invariants() else ()
-    hypothesis = (experiment.get("steady-state-hypothesis") or {}).get("probes")
-    return any(named) or bool(invariants or hypothesis or expect.class_of_failure)

@@ -16,8 +16,10 @@ from pydantic_core import core_schema
 
 from tierdrill.documents.catalogue import KINDS, SCHEMAS
 from tierdrill.documents.models.units import DURATION_PATTERN, PERCENT_PATTERN, show_duration, show_ratio
+from tierdrill.documents.reading.drill_templates import DRILL, TEMPLATE
 from tierdrill.process.safe_files import write_atomic
 
+HEAD = ("apiVersion", "kind", "metadata")
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 ANY_KIND = "document"
 
@@ -50,7 +52,25 @@ def json_schema(kind: str) -> dict[str, Any]:
     model = KINDS[kind]
     schema = model.model_json_schema(schema_generator=_AsWritten)
     schema["$defs"] = {name: _plain(part) for name, part in sorted(schema.get("$defs", {}).items())}
+    if kind in (DRILL, TEMPLATE):
+        complete = {"required": schema["required"], "properties": _taken_requirements(schema, schema["$defs"])}
+        schema["required"] = [name for name in HEAD if name in schema["properties"]]
+        if kind == DRILL:
+            schema |= {"if": {"required": ["template"]}, "else": complete}
     return {"$schema": DIALECT, "$id": _identifier(kind), **_plain(schema), "title": f"tierdrill {kind}"}
+
+
+def _taken_requirements(part: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    """What the mappings below `part` require, by their keys, and no longer do by themselves: a template may say it."""
+    taken: dict[str, Any] = {}
+    for name, field in part["properties"].items():
+        references = [one["$ref"] for one in (field, *field.get("anyOf", ())) if "$ref" in one]
+        below = definitions[references[0].rpartition("/")[2]] if references else {}
+        if name not in HEAD and "properties" in below:
+            found = {"required": below.pop("required", []), "properties": _taken_requirements(below, definitions)}
+            if kept := {key: value for key, value in found.items() if value}:
+                taken[name] = kept
+    return taken
 
 
 def any_kind_schema() -> dict[str, Any]:

@@ -52,12 +52,19 @@ _PATTERNS = {
 _YAML_1_1 = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 
 
-def problems_of(error: ValidationError, source: Source, model: type[BaseModel]) -> list[Problem]:
-    """Every error of a validation, at the key or value it is about; of a file of nonsense, the first few hundred."""
+def problems_of(
+    error: ValidationError, source: Source, model: type[BaseModel], *, partial: bool = False
+) -> list[Problem]:
+    """Every error of a validation, at the key or value it is about; of a file of nonsense, the first few hundred.
+
+    What is `partial` may leave out keys, save in lists.
+    """
     at_place: dict[Loc, list[dict[str, Any]]] = {}
     for each in error.errors(include_url=False):
         if each["type"] == "too_short" and len(each["input"]) >= each["ctx"]["min_length"]:
             # Only short of what else is wrong with its items.
+            continue
+        if partial and each["type"] == "missing" and not any(isinstance(step, int) for step in each["loc"]):
             continue
         loc = _real(each["loc"], source.data, missing=each["type"] == "missing")
         at_place.setdefault(loc, []).append(typing.cast("dict[str, Any]", each))
