@@ -176,18 +176,21 @@ class Shape(Fault):
         program, device = Tool(*self.found["tc"]), self.found["device"]
         if self._root(network, program, device)[1] != ROOT:
             return False
-        was = self._is_there(network, program, device)
-        at = ["filter", "del", "dev", device, "parent", ROOT]
-        for protocol, priority in {filters[:2] for filters in self._filters()} if was else ():
-            network.run(program, [*at, "protocol", protocol, "prio", str(priority)])
-        wanted = [["class", "del", "dev", device, "classid", self._class]] if was else []
-        if not set(self._classes(network, program, device)) - {self._class}:
-            wanted = [["qdisc", "del", "dev", device, "root"]]
-        for arguments in wanted:
-            done = network.run(program, arguments)
-            if done.returncode:
-                raise Refused(f"{program.told}: {first_line(done.stderr, 'no reason given')}")
+        there = self._classes(network, program, device)
+        was = self._class in there
+        if not set(there) - {self._class}:
+            self._delete(network, program, ["qdisc", "del", "dev", device, "root"])
+        elif was:
+            at = ["filter", "del", "dev", device, "parent", ROOT]
+            for protocol, priority in {filters[:2] for filters in self._filters()}:
+                network.run(program, [*at, "protocol", protocol, "prio", str(priority)])
+            self._delete(network, program, ["class", "del", "dev", device, "classid", self._class])
         return was
+
+    def _delete(self, network: Network, program: Tool, arguments: list[str]) -> None:
+        done = network.run(program, arguments)
+        if done.returncode:
+            raise Refused(f"{program.told}: {first_line(done.stderr, 'no reason given')}")
 
     def _classes(self, network: Network, program: Tool, device: str) -> list[str]:
         shown = network.run(program, ["class", "show", "dev", device]).stdout

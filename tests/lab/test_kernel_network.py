@@ -161,6 +161,36 @@ def test_a_rule_ends_with_its_lease_and_survives_its_agent(play: Callable[[Scena
     play(scenario)
 
 
+def test_a_fabric_that_is_started_again_is_the_same_network(play: Callable[[Scenario], None]) -> None:
+    async def scenario(fabric: KernelFabric, hosts: NamespaceHosts) -> None:
+        node = await Listener.on(hosts, NODE)
+        target = "{}:{}".format(*node.at)
+        outside = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+        at = "{}:{}".format(*outside.sockets[0].getsockname()[:2])
+        kept = Path("kept.json")
+        former = KernelFabric(kept)
+        await former.restore()
+        await former.put_edge(Edge(f"{GATEWAY}>r", GATEWAY, NODE, target))
+        landing = await former.put_edge(Edge(f"{NODE}>controller", NODE, "controller", at))
+        await former.put_link(rule("blackhole", lease_s=60.0))
+        edges, told = former.edges(), kept.read_text()
+        former.agent.send_signal(signal.SIGKILL)
+        for edge in edges:
+            former.delete_edge(edge["id"])
+        # As at its death: what it closed by itself is not what it was told.
+        kept.write_text(told)
+        again = KernelFabric(kept)
+        await again.restore()
+        assert again.edges() == edges and landing in {edge["landing"] for edge in edges}
+        with pytest.raises(TimeoutError):
+            await connected(GATEWAY, node, 0.5)
+        await again.put_link(rule("pass"))
+        (await connected(GATEWAY, node, 5.0)).close()
+        again.end()
+
+    play(scenario)
+
+
 def test_what_somebody_else_put_on_an_interface_is_left_alone_and_named(play: Callable[[Scenario], None]) -> None:
     async def scenario(fabric: KernelFabric, hosts: NamespaceHosts) -> None:
         foreign = ["tc", "qdisc", "add", "dev", "eth0", "root", "handle", "77:", "pfifo"]

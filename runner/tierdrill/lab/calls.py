@@ -90,7 +90,8 @@ class Requests(Generic[T]):
 
     def set_link(self, source: str, destination: str, mode: str, **settings: Any) -> T:
         """Put a link rule in force; mode `pass` removes it. See the fabric for the settings."""
-        return self._put("/v1/links", {"source": source, "destination": destination, "mode": mode, **settings})
+        rule = {"source": source, "destination": destination, "mode": mode, **settings}
+        return self._put("/v1/links", rule, POWER_TIMEOUT_S)
 
     def set_gpu(self, node: str, index: int, settings: Mapping[str, Any]) -> T:
         """Set a GPU's emulation; {"mode": "healthy"} heals it."""
@@ -160,8 +161,8 @@ class Requests(Generic[T]):
         """Ask the lab to end; it answers first. `down_lab` waits for the end."""
         return self._post("/v1/down", {})
 
-    def _put(self, path: str, body: Json) -> T:
-        return self.ask(Call("PUT", path, body))
+    def _put(self, path: str, body: Json, timeout_s: float = CALL_TIMEOUT_S) -> T:
+        return self.ask(Call("PUT", path, body, timeout_s=timeout_s))
 
     def _post(self, path: str, body: Mapping[str, Any], timeout_s: float = CALL_TIMEOUT_S) -> T:
         return self.ask(Call("POST", path, dict(body), timeout_s=timeout_s))

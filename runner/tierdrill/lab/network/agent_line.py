@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ANSWER_S = 10.0
+ANSWER_S = 30.0
 LEASE_MIN_S = 0.2
 AGENT_ENDED = "the agent has ended"
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
 from dataclasses import replace
 from pathlib import Path
-from socket import socket
+from socket import SO_REUSEADDR, SOL_SOCKET, socket
 from typing import Any
 
 from tierdrill.home import agent_folder
@@ -74,6 +74,7 @@ class KernelFabric(Fabric):
         if known is None:
             listener = await socket_of(edge.destination)
             _, _, port = listen.rpartition(":")
+            listener.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
             listener.bind((self._hosts.hosts[edge.destination].address, int(port or 0)))
             listener.listen(BACKLOG)
             known = self._landings[edge.id] = await OpenEdge.at(listener, Wire(edge))
