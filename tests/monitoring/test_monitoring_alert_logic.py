@@ -430,16 +430,23 @@ class TestXidNoise:
 class TestPolicy:
     """Nobody may preempt critical; and standard may try again a tenth of its requests, and ten more at each gateway."""
 
-    @pytest.mark.parametrize(("seconds", "fires"), [(FAULT_S, 1), (BLIP_S, 0)])
-    def test_the_most_important_tier_that_is_preempted(self, tmp_path: Path, seconds: float, fires: int) -> None:
+    @pytest.mark.parametrize(("seconds", "inverted", "fires"), [(FAULT_S, 3, 1), (BLIP_S, 3, 0), (FAULT_S, 1, 0)])
+    @pytest.mark.parametrize(
+        ("counted", "of"),
+        [("preemptions", ""), ("rejections", ',reason="shed"'), ("rejections", ',reason="residency"')],
+    )
+    def test_the_most_important_tier_that_loses_its_slots(
+        self, tmp_path: Path, seconds: float, inverted: int, fires: int, counted: str, of: str
+    ) -> None:
         series = {
-            f'tierdrill_preemptions_total{{gateway="gateway-a",tier="{tier}"}}': counter(rates)
+            f'tierdrill_{counted}_total{{gateway="gateway-a",tier="{tier}"{of}}}': counter(rates)
             for tier, rates in {
                 "critical": between(10, 10 + seconds, TOTAL_S, 5, 0),
                 "best-effort": constant(9, TOTAL_S),
             }.items()
         }
-        rank = between(10, 10 + seconds, TOTAL_S, 3, 1)
+        rank = between(10, 10 + seconds, TOTAL_S, inverted, 1)
+        fires *= "residency" not in of
         series['tierdrill_tier_rank{gateway="gateway-a",tier="critical"}'] = rank
         check_scenario(tmp_path, series, _fires_at(13.5, firing("TierInversion", tier="critical"), fires))
 

@@ -17,25 +17,27 @@ def policy_alerts(tiers: Tiers, clock: Clock) -> list[dict[str, Any]]:
 
 
 def _inversion_alert(tier: Tier, clock: Clock) -> dict[str, Any]:
-    """Nobody may take a slot from the most important tier. Once it has none left, nobody can any more: that one lost
-    slots lately tells of it, together with the rank that gateways go by.
+    """The gateways go by another rank than was reviewed, and it shows: requests of the most important tier lose their
+    slots, which nobody may take from them, or, once they have none left, are turned away.
     """
     lately = promql_duration(scaled("1h", clock))
     mine = f'{{tier="{tier.name}"}}'
+    short = f'{{tier="{tier.name}",reason=~"shed|queue-full|queue-timeout|preempted"}}'
     return {
         "alert": "TierInversion",
         "expr": (
             f"max by (tier) (tierdrill_tier_rank{mine}) != {tier.rank}"
-            f" and on (tier) sum by (tier) (increase(tierdrill_preemptions_total{mine}[{lately}])) > 0"
+            f" and on (tier) sum by (tier) (increase(tierdrill_preemptions_total{mine}[{lately}])"
+            f" or increase(tierdrill_rejections_total{short}[{lately}])) > 0"
         ),
         "for": promql_duration(INVERSION_FOR_S),
         "labels": {"tier": tier.name, "severity": "page"},
         "annotations": {
             "summary": f"Requests of tier {tier.name} lose their slots to less important tiers",
             "description": (
-                f"No tier may preempt {tier.name}, and one does: the gateways' policy is not the one that was reviewed."
-                " Compare tierdrill_tier_rank with the tiers' document, and put back what was rolled out last. This is"
-                " no lack of capacity: to shed or to scale would only hide it."
+                f"Requests of {tier.name} are preempted or turned away, and the gateways go by another rank for it than"
+                " was reviewed. Compare tierdrill_tier_rank with the tiers' document, and put back what was rolled out"
+                " last. This is no lack of capacity: to shed or to scale would only hide it."
             ),
         },
     }
