@@ -67,7 +67,8 @@ async def kernel_network(folder: Path) -> AsyncIterator[KernelFabric]:
 
 def traces(hosts: NamespaceHosts) -> str:
     """Everything that a fault could leave in any host's network: interfaces, queues, filters."""
-    looks = "ip -o link show | sed 's/ qlen .*//'; tc qdisc show; iptables -S; cat /proc/self/net/netfilter/nfnetlink_*"
+    queues = "cat /proc/self/net/netfilter/nfnetlink_queue 2>/dev/null || true"
+    looks = f"ip -o link show | sed 's/ qlen .*//'; tc qdisc show; iptables -S; {queues}"
     path = os.pathsep.join((os.environ["PATH"], "/usr/sbin", "/sbin"))
     found = []
     for name in hosts.hosts:

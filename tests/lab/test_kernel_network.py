@@ -29,7 +29,7 @@ from tests.lab.kernel_hosts import (
 from tierdrill.lab.network.agent_line import AgentRefused
 from tierdrill.lab.network.kernel_network import KernelFabric
 from tierdrill.lab.network.link_rules import Edge, LinkRule
-from tierdrill.lab.network.namespace_hosts import NamespaceHosts
+from tierdrill.lab.network.namespace_hosts import NamespaceHosts, NoSuchProgram, program_path
 
 Scenario = Callable[[KernelFabric, NamespaceHosts], Awaitable[None]]
 
@@ -193,13 +193,16 @@ def test_a_fabric_that_is_started_again_is_the_same_network(play: Callable[[Scen
 
 def test_what_somebody_else_put_on_an_interface_is_left_alone_and_named(play: Callable[[Scenario], None]) -> None:
     async def scenario(fabric: KernelFabric, hosts: NamespaceHosts) -> None:
-        foreign = ["tc", "qdisc", "add", "dev", "eth0", "root", "handle", "77:", "pfifo"]
-        await on(hosts, GATEWAY, *foreign)
+        try:
+            tc = [program_path("tc"), "qdisc"]
+        except NoSuchProgram as error:
+            pytest.skip(str(error))
+        await on(hosts, GATEWAY, *tc, "add", "dev", "eth0", "root", "handle", "77:", "pfifo")
         with pytest.raises(AgentRefused, match="eth0: pfifo 77: "):
             await fabric.put_link(rule("delay", bandwidth_kbps=1000.0))
         assert fabric.links() == []
         assert "qdisc pfifo 77: " in traces(hosts)
-        await on(hosts, GATEWAY, "tc", "qdisc", "del", "dev", "eth0", "root")
+        await on(hosts, GATEWAY, *tc, "del", "dev", "eth0", "root")
 
     play(scenario)
 
