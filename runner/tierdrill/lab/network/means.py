@@ -16,6 +16,7 @@ from tierdrill.lab.network.namespace_hosts import NoSuchProgram, program_path
 
 WITHIN_S = 20.0
 _HERE = {"netns": "/proc/self/ns/net"}
+_TRIAL = "link add lab type bridge\nlink add host0 type veth peer name eth0\n"
 _NOBODY = "127.9.9.9"
 _WAYS = (("-Urn",), ("-n",))
 """How namespaces are made: as any user, in one of its own; or as root."""
@@ -46,9 +47,11 @@ def means() -> Means:
 def _way(unshare: str) -> tuple[str, ...]:
     said = ""
     for way in _WAYS if os.geteuid() == 0 else _WAYS[:1]:
-        trial = [unshare, *way, "--", program_path("ip"), "link", "add", "lab", "type", "bridge"]
+        trial = [unshare, *way, "--", program_path("ip"), "-batch", "-"]
         try:
-            done = subprocess.run(trial, capture_output=True, text=True, timeout=WITHIN_S, check=False)
+            done = subprocess.run(
+                trial, input=_TRIAL, capture_output=True, text=True, timeout=WITHIN_S, check=False
+            )
         except (OSError, subprocess.SubprocessError) as error:
             said = said or str(error)
             continue
