@@ -11,7 +11,7 @@ from typing import Any
 
 from fault import NOTHING, REVERTED, Fault, Refused
 from namespaces import Network, Tool, TrialNetwork, end_child, first_line, in_child, in_found, same_network, tool
-from netfilter import Chain, peers_of, programs
+from netfilter import PREFIX, Chain, peers_of, programs
 from nfqueue import Queue, hold
 from processes import Process, state
 
@@ -44,6 +44,7 @@ class Shape(Fault):
             return {**found, "tc": list(program)}
         families = {"6" if ":" in peer else "4" for peer in peers_of(self.parameters)} or {"4", "6"}
         used = programs(network, "".join(sorted(families)), queue=True)
+        self._refuse_held(network, used, found["device"])
         return {**found, "used": used, "queue": 1024 + zlib.crc32(self.record["fault"].encode()) % 60_000, "no_tc": why}
 
     def _delay(self) -> float:
@@ -124,10 +125,18 @@ class Shape(Fault):
         chain = Chain(network, self.record["fault"], self.found["used"])
         chain.make(self._matches, OUTPUT, {"iptables": f"-j NFQUEUE --queue-num {number} --queue-bypass"})
 
-    def _matches(self, family: str) -> list[str]:
+    def _matches(self, family: str, device: str = "") -> list[str]:
         peers = peers_of(self.parameters)
         mine = [f"-d {one}" for one in peers if (":" in one) == (family == "6")]
-        return mine if peers else [f"-o {self.found['device']}"]
+        return mine if peers else [f"-o {device or self.found['device']}"]
+
+    def _refuse_held(self, network: Network, used: list[list[Any]], device: str) -> None:
+        """Refused where a queue of ours holds the same packets back already: they would never come to another."""
+        for family, path, of_node in used:
+            there = network.run(Tool(path, of_node), ["-w", "5", "-S"]).stdout
+            for match in self._matches(family, device):
+                if re.search(rf"^-A {PREFIX}\w+ {re.escape(match)} -j NFQUEUE", there, re.MULTILINE):
+                    raise Refused(f"{device}: another fault holds back {match} already")
 
     def _daemon(self, network: Network) -> Process:
         """The child that holds packets back, once its queue is there."""

@@ -123,6 +123,15 @@ def test_a_bandwidth_holds_and_is_taken_back(start_agent: Start, hosts: TwoHosts
     assert not agent.seen(record) and agent.revert(record) == "nothing to do"
 
 
+def test_the_same_is_not_delayed_twice(start_agent: Start, hosts: TwoHosts) -> None:
+    agent = start_agent(hosts.prefix)
+    agent.inject("shape", hosts.target, peers=[PEER], delay_ms=60)
+    with pytest.raises(Refusal, match="another fault"):
+        agent.bind("shape", hosts.target, peers=[OTHER, PEER], delay_ms=30)
+    agent.inject("shape", hosts.target, peers=[OTHER], delay_ms=60)
+    assert all(agent.probe(hosts.target, peer)["connect_ms"] >= 55 for peer in (PEER, OTHER))
+
+
 @pytest.mark.parametrize("first", [0, 1])
 def test_two_bandwidths_of_one_host_come_off_in_any_order(start_agent: Start, hosts: TwoHosts, first: int) -> None:
     agent = start_agent(hosts.prefix)
