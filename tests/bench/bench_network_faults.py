@@ -3,7 +3,8 @@
 Run: python tests/bench/bench_network_faults.py [round-trips]. Budget: all within 10% of what was asked.
 
 Hosts of a lab are made, and a client on one of them that injects nothing measures towards another: round trips of a
-byte, datagrams that come, bytes that a connection carries.
+byte, datagrams that come, what is carried in a second. Where processors are short, delays are longer than asked: client
+and (without netem) the agent's queue are programs that wait for their turn.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from tests.lab.kernel_hosts import (
@@ -31,6 +32,8 @@ from tierdrill.lab.network.kernel_network import KernelFabric
 from tierdrill.lab.network.link_rules import Edge, LinkRule
 from tierdrill.lab.network.namespace_hosts import NamespaceHosts, NoSuchProgram, program_path
 
+Found = TypeVar("Found")
+MEASURED_TIMES = 8
 Scenario = Callable[[KernelFabric, NamespaceHosts], Awaitable[None]]
 
 
@@ -54,17 +57,29 @@ def rule(mode: str, **settings: object) -> LinkRule:
     return LinkRule(GATEWAY, NODE, mode, **settings)  # type: ignore[arg-type]
 
 
+async def measured(measure: Callable[[], Awaitable[Found]], fine: Callable[[Found], bool]) -> Found:
+    """What is measured, again while this machine is too busy to measure."""
+    for _ in range(MEASURED_TIMES):
+        found = await measure()
+        if fine(found):
+            return found
+    raise AssertionError(f"measured {MEASURED_TIMES} times, at last {found}")
+
+
 def test_delay_jitter_loss_and_rate_are_as_asked(play: Callable[[Scenario], None]) -> None:
     async def scenario(fabric: KernelFabric, hosts: NamespaceHosts) -> None:
         node = await Listener.on(hosts, NODE)
         await fabric.put_link(rule("delay", delay_ms=200.0))
-        took = await round_trips_ms(GATEWAY, node, 6)
-        assert 198 <= min(took) <= 220, took
-        assert min(await round_trips_ms("gateway-b", node, 6)) < 100
+        took = await measured(lambda: round_trips_ms(GATEWAY, node, 6), lambda took: min(took) <= 220)
+        assert min(took) >= 198
+        await measured(lambda: round_trips_ms("gateway-b", node, 6), lambda took: min(took) < 100)
         await fabric.put_link(rule("delay", delay_ms=150.0, jitter_ms=200.0))
-        took = await round_trips_ms(GATEWAY, node, 20)
-        # From 50 to 250 ms: some of twenty are in either half, also on a machine that is late.
-        assert 49 <= min(took) <= 130 and sum(one > 150 for one in took) >= 3, took
+        # From 50 to 250 ms: some of twenty are in either half.
+        took = await measured(
+            lambda: round_trips_ms(GATEWAY, node, 20),
+            lambda took: min(took) <= 130 and sum(one > 150 for one in took) >= 3,
+        )
+        assert min(took) >= 49
         await fabric.put_link(rule("delay", loss_percent=30.0))
         for source, destination in ((GATEWAY, NODE), (NODE, GATEWAY)):
             assert 27 <= await lost_percent(hosts, source, destination, 4000) <= 33
@@ -72,10 +87,10 @@ def test_delay_jitter_loss_and_rate_are_as_asked(play: Callable[[Scenario], None
         assert await lost_percent(hosts, NODE, GATEWAY, 500) == 0
         assert 20 <= await lost_percent(hosts, GATEWAY, NODE, 1000) <= 40
         await fabric.put_link(rule("delay", bandwidth_kbps=500.0))
-        for source, destination in ((GATEWAY, NODE), (NODE, GATEWAY)):
-            assert 450 <= await carried_kbit(hosts, source, destination, 2.0) <= 550
+        for ends in ((GATEWAY, NODE), (NODE, GATEWAY)):
+            await measured(lambda ends=ends: carried_kbit(hosts, *ends, 2.0), lambda kbit: 450 <= kbit <= 550)  # type: ignore[misc]
         await fabric.put_link(rule("pass"))
-        assert min(await round_trips_ms(GATEWAY, node, 6)) < 100
+        await measured(lambda: round_trips_ms(GATEWAY, node, 6), lambda took: min(took) < 100)
 
     play(scenario)
 
