@@ -217,16 +217,13 @@ class Witnesses:
         return since
 
     def restarted(self, one: Execution, step: Step, until: float) -> Effect:
-        """A gateway's process ended, once, and requests through it are answered again."""
+        """A gateway's process ended, once (or had ended before), and requests through it are answered again."""
         name = str(step.arguments.get("gateway", ""))
-        ends = [
-            event
-            for event, said in each(self._events, ProcessExited)
-            if said.name == name and step.started_at <= event.at <= until
-        ]
+        exits = [event for event, said in each(self._events, ProcessExited) if said.name == name]
+        ends = [event for event in exits if step.started_at <= event.at <= until]
         numbers = tuple(event.sequence for event in ends)
         if not ends:
-            return Effect(Status.FAILED, "", f"the process of {name} did not end")
+            return self._started(name, step, until, [event for event in exits if event.at < step.started_at])
         tries = sum(other.action == step.action for other in one.steps)
         if len(ends) > tries:
             return Effect(Status.FAILED, "", f"the process of {name} ended {len(ends)} times", ends[0].at, numbers)
@@ -237,6 +234,16 @@ class Witnesses:
             return Effect(Status.INCONCLUSIVE, "", f"{seen}: too few to tell", ends[-1].at, numbers)
         status = Status.PASSED if share.low > 0.5 else Status.FAILED
         return Effect(status, "", seen, first or ends[-1].at, numbers)
+
+    def _started(self, name: str, step: Step, until: float, exits: Sequence[Event]) -> Effect:
+        """A gateway that was down when the step began, and answers requests since."""
+        if not exits or self._answered_through(name, exits[-1].at, step.started_at)[0]:
+            return Effect(Status.FAILED, "", f"the process of {name} did not end")
+        good, total, first = self._answered_through(name, step.ended_at or step.started_at, until)
+        share, seen = wilson(good, total), f"{good} of {total} requests through it were answered since"
+        failed = share is None or share.high <= 0.5
+        status = Status.FAILED if failed else Status.PASSED if share and share.low > 0.5 else Status.INCONCLUSIVE
+        return Effect(status, "", f"{name} was down, and {seen}", first, (exits[-1].sequence,))
 
     def alert_over(self, one: Execution, _: Step | None, until: float) -> Effect:
         """The alert that started an execution is over, in Prometheus' eyes."""
