@@ -112,7 +112,7 @@ def test_an_override_in_force_is_shown_until_it_ends(browser: Browser) -> None:
 
 
 TIERS_TEXT = (ROOT / "drills/platform/tiers.yaml").read_text()
-DRILL_TEXT = (ROOT / "drills/node-loss.yaml").read_text()
+PLAYBOOK_TEXT = (ROOT / "playbooks/restart-replica.yaml").read_text()
 
 
 def impact(browser: Browser, text: str, **fields: str) -> tuple[int, str]:
@@ -153,7 +153,7 @@ def test_the_impact_under_the_load_of_a_run(browser: Browser) -> None:
         ("tiers: [", "proposed:2:1: "),
         (TIERS_TEXT.replace("rank: 2", "rank: two"), "proposed:48:11: tiers[1].rank: got 'two'"),
         ("", "proposed:1:1: an empty file"),
-        (DRILL_TEXT, "proposed: no Tiers document, expected one"),
+        (PLAYBOOK_TEXT, "proposed: no Tiers document, expected one"),
         (TIERS_TEXT.replace("name: best-effort", "name: bulk"), "proposed: route 1 of workloads models leads to tier"),
         ("# " + "x" * 131_072, "proposed: 131,074 bytes, expected at most 131,072"),
     ],
