@@ -18,7 +18,7 @@ from tests.e2e.test_doubt import await_phase
 def catalogue(folder: Path) -> Path:
     """The shipped drill with its own load and phases, judged by the critical tier's promises; no guardrail ends it."""
     root = short_catalogue(folder)
-    shipped = yaml.safe_load((Path(__file__).parents[2] / "drills" / "node-loss.yaml").read_text())
+    shipped = yaml.safe_load((Path(__file__).parents[2] / "drills" / "platform" / "templates.yaml").read_text())
     path = root / "drills" / "node-loss.yaml"
     document = yaml.safe_load(path.read_text())
     document |= {"phases": shipped["phases"], "guardrails": []}
