@@ -3,16 +3,18 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from functools import cache
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 from tierdrill.home import agent_folder
 from tierdrill.lab.lab_config import Means
 from tierdrill.lab.network.namespace_hosts import NoSuchProgram, program_path
+from tierdrill.process.child import Child, shared_pipe, start
 
 WITHIN_S = 20.0
 _HERE = {"netns": "/proc/self/ns/net"}
@@ -62,14 +64,13 @@ def _way(unshare: str) -> tuple[str, ...]:
 
 
 class _Agent:
-    def __init__(self, says: IO[bytes], hears: IO[bytes]) -> None:
-        self._says, self._hears = says, hears
+    def __init__(self, says: BinaryIO, child: Child) -> None:
+        self._says, self._child = says, child
 
     def ask(self, order: str, **told: Any) -> dict[str, Any]:
         """Its answer; NoMeans with its reason."""
-        self._hears.write(json.dumps({"id": order, "do": order, **told}).encode() + b"\n")
-        self._hears.flush()
         try:
+            self._child.say(json.dumps({"id": order, "do": order, **told}))
             said: dict[str, Any] = {}
             while said.get("id") != order:
                 said = json.loads(self._says.readline())
@@ -92,17 +93,17 @@ class _Agent:
 @contextlib.contextmanager
 def _agent(prefix: list[str]) -> Iterator[_Agent]:
     command = [*prefix, sys.executable, "-I", "-B", str(agent_folder())]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        give_up = threading.Timer(WITHIN_S, process.kill)
+    with contextlib.ExitStack() as kept:
+        with shared_pipe() as (ours, childs), open(childs, "wb", closefd=False) as out:
+            says = kept.enter_context(open(ours, "rb"))  # noqa: PTH123 a descriptor
+            child = start(command, (out, out), stdin=True)
+        kept.callback(child.stop, 0.0)  # and its network with it
+        give_up = threading.Timer(WITHIN_S, child.send_signal, [signal.SIGKILL])
         give_up.start()
-        try:
-            assert process.stdout is not None and process.stdin is not None
-            agent = _Agent(process.stdout, process.stdin)
-            agent.ask("arm", lease_s=WITHIN_S)
-            yield agent
-        finally:
-            give_up.cancel()
-            process.kill()  # and its network with it
+        kept.callback(give_up.cancel)
+        agent = _Agent(says, child)
+        agent.ask("arm", lease_s=WITHIN_S)
+        yield agent
 
 
 def _shaping(agent: _Agent, name: str, **parameters: Any) -> str:
