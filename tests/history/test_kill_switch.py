@@ -108,7 +108,7 @@ def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     holder = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     monkeypatch.setattr("tierdrill.history.database_file.connect", lambda path, *_: connect(path, 0.01))
-    monkeypatch.setattr("tests.history.test_switches.HELD", [holder], raising=False)
+    monkeypatch.setattr("tests.history.test_kill_switch.HELD", [holder], raising=False)
 
 
 def corrupt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,7 +60,7 @@ class AgentLine:
             raise AgentRefused(str(said.get("error")))
         return said
 
-    async def inject(self, fault: str, kind: str, target: dict[str, Any], parameters: dict[str, Any]) -> None:
+    async def enforce(self, fault: str, kind: str, target: dict[str, Any], parameters: dict[str, Any]) -> None:
         """Look at the target, then do it."""
         bound = await self.ask("bind", fault=fault, kind=kind, target=target, parameters=parameters)
         self._faults.add(fault)

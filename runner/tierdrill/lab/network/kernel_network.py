@@ -133,7 +133,7 @@ class KernelFabric(Fabric):
             for order in host_orders(rule, addresses):
                 self._faults += 1
                 target = {"netns": self._hosts.hosts[order.host].network}
-                await line.inject(f"link-{self._faults}", order.kind, target, order.parameters)
+                await line.enforce(f"link-{self._faults}", order.kind, target, order.parameters)
             await line.arm(lease_s)
         except BaseException:
             with contextlib.suppress(AgentRefused, OSError):
