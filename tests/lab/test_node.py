@@ -307,6 +307,7 @@ def test_a_gpu_falls_off_the_bus_and_a_reboot_brings_it_back(node: Node) -> None
     assert controller.replica("assistant-1")["ready"]
     assert controller.last["gpus"][0] | {"uuid": "", "memory_gib": 0} == {
         "index": 0, "uuid": "", "memory_gib": 0, "state": "fallen_off_bus", "xid": 79,
+        "allocatable": True,
     }  # fmt: skip
     text = node.metrics()
     assert 'DCGM_FI_DEV_GPU_TEMP{UUID="GPU-0"' not in text

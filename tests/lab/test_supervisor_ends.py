@@ -57,7 +57,7 @@ def small(name: str = "small", **changes: object) -> LabConfig:
     return LabConfig(
         name=name,
         tiers=(TierConfig("critical", 1), TierConfig("best-effort", 2)),
-        models=(ModelConfig("assistant", "critical", 2, 40.0, model_size=64),),
+        models=(ModelConfig("assistant", "critical", 2, 40.0, model_size=1024),),
         nodes=(make_node("node-1", 1, 80.0, "NVIDIA H100 80GB HBM3"),),
         gateways=("gateway-a",),
         **changes,  # type: ignore[arg-type]

@@ -32,8 +32,9 @@ HERE: dict[str, dict[str, Any]] = {
     "xid-noise": {"count": 100_000},
     "bit-flip": {"weight": 100},
     "priority-swap": {"of_tier": "best-effort"},
+    "model-drift": {"model": "assistant"},
 }
-"""Noise that does not end by itself, a weight that this small lab's models have, and its other tier."""
+"""Noise that does not end by itself, a weight that this small lab's models have, its other tier, and its model."""
 
 FAULTS = [
     (kind, {**WHERE[fault.target_kind], **HERE.get(kind, {})})
