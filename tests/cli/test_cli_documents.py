@@ -16,12 +16,12 @@ from tests.judge.nights import DAY, FIRST, nights
 from tierdrill.cli.commands.listing import proofs_of
 from tierdrill.cli.drill_documents import whole_catalogue
 from tierdrill.cli.main import main
-from tierdrill.documents.catalogue import KINDS, Catalogue
+from tierdrill.documents.catalogue import KINDS
 from tierdrill.faults.registry import KINDS as FAULT_KINDS
 from tierdrill.targets.target_registry import targets
 
-SHIPPED = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "drills").glob("*.yaml"))}
-DRILLS = tuple(sorted(SHIPPED))
+SHIPPED = whole_catalogue(ROOT)
+DRILLS = tuple(sorted(SHIPPED.drills))
 
 
 def test_init_makes_a_catalogue_that_validates_and_never_overwrites(tmp_path: Path) -> None:
@@ -265,30 +265,16 @@ def test_schema_prints_and_writes(tmp_path: Path) -> None:
 
 
 VARIANTS = [
-    (drill, variant)
-    for drill, document in SHIPPED.items()
-    for variant in (
-        "drill",
-        *(["blip"] if document.get("blip") else []),
-        f"sabotage:{document['sabotages'][0]['name']}",
-    )
+    (name, variant)
+    for name, drill in sorted(SHIPPED.drills.items())
+    for variant in ("drill", *(["blip"] if drill.blip else []), f"sabotage:{drill.sabotages[0].name}")
 ]
 
 
-@pytest.fixture(scope="module")
-def shipped_catalogue() -> Catalogue:
-    return whole_catalogue(ROOT)
-
-
 @pytest.fixture
-def plan_of(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    shipped_catalogue: Catalogue,
-) -> Callable[..., str]:
+def plan_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """What `tierdrill plan` prints, in this process, of the shipped catalogue as it was read once."""
-    monkeypatch.setattr("tierdrill.cli.drill_documents.usable_catalogue", lambda *arguments: shipped_catalogue)
+    monkeypatch.setattr("tierdrill.cli.drill_documents.usable_catalogue", lambda *arguments: SHIPPED)
 
     def plan(*words: str) -> str:
         assert main(["--home", str(tmp_path / "home"), "plan", *words]) == 0

@@ -12,6 +12,8 @@ from pathlib import Path
 import psutil
 import yaml
 
+from tierdrill.documents.reading.drill_templates import merged
+
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "tierdrill.cli.main"]
 EXPECT = {"playbooks": {"others": "allowed"}, "tiers": [{"tier": "critical", "objectives": ["integrity"]}]}
@@ -26,12 +28,10 @@ def short_catalogue(folder: Path, drill: str = "node-loss") -> Path:
         # They count on the drill as it is shipped.
         shutil.rmtree(folder / "drills" / users, ignore_errors=True)
     path = folder / "drills" / f"{drill}.yaml"
-    document = yaml.safe_load(path.read_text())
-    document["phases"] = SHORT
-    document["expect"] = EXPECT
-    document["blip"] = None
-    document.pop("blip")
+    template = yaml.safe_load((folder / "drills" / "platform" / "templates.yaml").read_text())
+    document = merged(template, yaml.safe_load(path.read_text())) | {"phases": SHORT, "expect": EXPECT}
     document["sabotages"], document["proves"] = [], []
+    del document["blip"], document["template"]
     path.write_text(yaml.safe_dump(document))
     platform = folder / "drills" / "platform" / "lab.yaml"
     lab = yaml.safe_load(platform.read_text())
