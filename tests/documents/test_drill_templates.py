@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
@@ -89,6 +90,29 @@ def test_a_template_with_a_mistake_is_told_once(tmp_path: Path) -> None:
     _, problems = read(tmp_path, SHORT, guardrail="[]")
     (problem,) = problems
     assert problem.path == "drills/platform/templates.yaml" and "unknown key 'guardrail'" in str(problem)
+
+
+def test_a_template_without_a_name_is_told(tmp_path: Path) -> None:
+    _, problems = read(tmp_path, SHORT)
+    assert problems == []
+    (tmp_path / "drills/nameless.yaml").write_text("apiVersion: tierdrill/v1\nkind: DrillTemplate\n")
+    (problem,) = load_catalogue(tmp_path, KNOWN_ALERTS, unused=False)[1]
+    assert problem.path == "drills/nameless.yaml" and "no key 'metadata'" in str(problem)
+
+
+def test_a_template_may_say_all_of_a_drill(tmp_path: Path) -> None:
+    read(tmp_path, SHORT)
+    path = tmp_path / "drills/platform/templates.yaml"
+    path.write_text(path.read_text() + "description: d\nexperiment: network/slow-link\n")
+    catalogue, problems = load_catalogue(tmp_path, KNOWN_ALERTS, unused=False)
+    assert not problems and catalogue.drills["short"].description == "A link is slow."
+    assert catalogue.templates["usual"].metadata.title
+
+
+@pytest.mark.parametrize("written", ["5", "[usual]", "{name: usual}", "true"])
+def test_a_template_is_named_by_text(tmp_path: Path, written: str) -> None:
+    _, problems = read(tmp_path, SHORT.replace("template: usual", f"template: {written}"))
+    assert "drills/short.yaml:5:" in "".join(told(problems))
 
 
 def test_a_template_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tierdrill.documents.models.recordings import with_recordings
 from tierdrill.documents.models.scenario import Scenario
 from tierdrill.documents.models.tier_tests import TierTests
 from tierdrill.documents.models.tiers import Tiers
+from tierdrill.documents.models.units import Metadata
 from tierdrill.documents.models.workloads import Workloads
 from tierdrill.documents.pace import drill_in, paced_playbook
 from tierdrill.documents.problems import Problem
@@ -54,8 +55,7 @@ class Experiment:
 class Template:
     """What drills share, as read: a part of a drill's document, checked as far as it goes."""
 
-    name: str
-    title: str
+    metadata: Metadata
     content: dict[str, Any]
 
 

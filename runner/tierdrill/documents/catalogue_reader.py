@@ -12,10 +12,11 @@ from tierdrill.did_you_mean import nearest
 from tierdrill.documents.bounded_files import read_file
 from tierdrill.documents.catalogue import KINDS, SCHEMAS, Catalogue, Document, Experiment, Template
 from tierdrill.documents.check import check_documents
+from tierdrill.documents.models.units import Metadata
 from tierdrill.documents.problems import Problem, in_order, shown
 from tierdrill.documents.reading.drill_templates import DRILL, TEMPLATE, is_templated, with_template
 from tierdrill.documents.reading.located_errors import as_name, problems_of
-from tierdrill.documents.reading.reading_state import EXPERIMENT, AbsentIn, KnownAlerts, Reading, nothing_absent
+from tierdrill.documents.reading.reading_state import EXPERIMENT, AbsentIn, KnownAlerts, Place, Reading, nothing_absent
 from tierdrill.documents.reading.stock_experiments import as_chaos_toolkit_reads
 from tierdrill.documents.reading.yaml_nodes import SIZE_MAX
 from tierdrill.documents.reading.yaml_positions import Source, read_text
@@ -116,18 +117,12 @@ def _take_templated(reading: Reading, drills: Sequence[tuple[Source, Path]]) -> 
     """The drills that have a template, once those are read."""
     for source, path in drills:
         template = source.data["template"]
-        if isinstance(template, str) and template in reading.catalogue.templates:
+        if template in reading.catalogue.templates:
             _take(reading, with_template(source, reading.sources[TEMPLATE, template]), path)
             continue
-        metadata = source.data.get("metadata")
-        name = metadata.get("name") if isinstance(metadata, dict) else None
-        if isinstance(name, str):
+        if (name := _name_in(source.data)) is not None:
             reading.named(DRILL).add(name)
-        if template not in reading.named(TEMPLATE):
-            known = sorted(reading.named(TEMPLATE))
-            allowed = f"expected {either(known)}" if known else "there is none"
-            found = f"no template named {shown(template)}"
-            reading.problems.append(source.problem(("template",), found, allowed, nearest(template, known)))
+        Place(source, reading.problems, ("template",)).known(template, "template", reading.named(TEMPLATE))
 
 
 def read_pasted(text: str, name: str) -> Reading:
@@ -201,8 +196,7 @@ def _take_document(reading: Reading, source: Source, path: Path) -> None:
     data = source.data
     kind = data.get("kind")
     model = KINDS.get(kind) if isinstance(kind, str) else None
-    metadata = data.get("metadata")
-    name = metadata.get("name") if isinstance(metadata, dict) else None
+    name = _name_in(data)
     if model is None:
         if "kind" not in data:
             reading.problems.append(source.problem((), "no key 'kind'", f"kind is required: {listed(KINDS)}", key=True))
@@ -210,21 +204,30 @@ def _take_document(reading: Reading, source: Source, path: Path) -> None:
             reading.problems.append(
                 source.problem(("kind",), f"kind: got {shown(kind)}", f"expected {either(KINDS)}", nearest(kind, KINDS))
             )
-        if isinstance(name, str):
+        if name is not None:
             reading.suspects.add(name)
         return
+    document: Document | Template
     try:
         document = model.model_validate(data, context=FROM_DOCUMENT)
     except ValidationError as error:
         problems = problems_of(error, source, model, partial=kind == TEMPLATE)
         reading.problems += problems
-        if kind == TEMPLATE and not problems and isinstance(metadata, dict) and isinstance(name, str):
-            _keep(reading, TEMPLATE, name, source, path, Template(name, str(metadata.get("title", "")), data))
+        if problems or kind != TEMPLATE:
+            if name is not None:
+                reading.named(str(kind)).update({name, as_name(name) or name})
             return
-        if isinstance(name, str):
-            reading.named(str(kind)).update({name, as_name(name) or name})
-        return
+    if kind == TEMPLATE:
+        # However much of a drill it says.
+        document = Template(Metadata.model_validate(data["metadata"]), data)
     _keep(reading, str(kind), document.metadata.name, source, path, document)
+
+
+def _name_in(data: dict[str, Any]) -> str | None:
+    """The name that a document gives itself, if it is text."""
+    metadata = data.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    return name if isinstance(name, str) else None
 
 
 def _keep(

@@ -144,7 +144,7 @@ def _rows(catalogue: Catalogue, kind: str) -> list[dict[str, Any]]:
         return [
             {
                 "name": name,
-                "title": template.title,
+                "title": template.metadata.title,
                 "drills": [drill for drill, one in sorted(catalogue.drills.items()) if one.template == name],
             }
             for name, template in sorted(catalogue.templates.items())

@@ -9,14 +9,15 @@ from tierdrill.documents.reading.yaml_nodes import Position
 from tierdrill.documents.reading.yaml_positions import Key, Source
 
 DRILL, TEMPLATE = "Drill", "DrillTemplate"
+HEAD = ("apiVersion", "kind", "metadata")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Templated(Source):
     """A drill with what its template says: `data` is both in one, a place is in the file that says it."""
 
-    own: Source | None = None
-    base: Source | None = None
+    own: Source
+    base: Source
 
     def key_at(self, path: Sequence[Key]) -> Position:
         return self._sayer(path).key_at(path)
@@ -28,7 +29,6 @@ class Templated(Source):
         return self._sayer(path).problem(path, found, allowed, hint, key=key)
 
     def _sayer(self, path: Sequence[Key]) -> Source:
-        assert self.own is not None and self.base is not None
         own, base = self.own.data, self.base.data
         for step in path:
             if not isinstance(own, dict):
@@ -41,16 +41,16 @@ class Templated(Source):
 
 def is_templated(data: Mapping[str, Any]) -> bool:
     """Whether a document is a drill that names a template."""
-    return data.get("kind") == DRILL and data.get("template") is not None
+    return data.get("kind") == DRILL and isinstance(data.get("template"), str)
 
 
 def with_template(drill: Source, template: Source) -> Templated:
     """The drill's document as if all were written in it: mappings are merged key by key, anything else is the drill's
     own where it says it. The template's head (kind, metadata) is its own.
     """
-    shared = {key: value for key, value in template.data.items() if key not in ("apiVersion", "kind", "metadata")}
+    shared = {key: value for key, value in template.data.items() if key not in HEAD}
     return Templated(
-        drill.path, merged(shared, drill.data), drill.text, drill.number,
+        path=drill.path, data=merged(shared, drill.data), text=drill.text, number=drill.number,
         own=drill, base=replace(template, data=shared),
     )  # fmt: skip
 

@@ -16,10 +16,9 @@ from pydantic_core import core_schema
 
 from tierdrill.documents.catalogue import KINDS, SCHEMAS
 from tierdrill.documents.models.units import DURATION_PATTERN, PERCENT_PATTERN, show_duration, show_ratio
-from tierdrill.documents.reading.drill_templates import DRILL, TEMPLATE
+from tierdrill.documents.reading.drill_templates import DRILL, HEAD, TEMPLATE
 from tierdrill.process.safe_files import write_atomic
 
-HEAD = ("apiVersion", "kind", "metadata")
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 ANY_KIND = "document"
 

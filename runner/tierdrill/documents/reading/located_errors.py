@@ -13,6 +13,7 @@ from tierdrill.did_you_mean import nearest
 from tierdrill.documents.calendar.moments import CLOCK_PATTERN, DATE_PATTERN, MOMENT_FORM, MOMENT_PATTERN
 from tierdrill.documents.models.units import DURATION_PATTERN, NAME_PATTERN, PERCENT_PATTERN, RATE_PATTERN
 from tierdrill.documents.problems import Problem, parted, shown
+from tierdrill.documents.reading.drill_templates import HEAD
 from tierdrill.documents.reading.yaml_positions import Source
 from tierdrill.text import either, listed
 
@@ -57,14 +58,14 @@ def problems_of(
 ) -> list[Problem]:
     """Every error of a validation, at the key or value it is about; of a file of nonsense, the first few hundred.
 
-    What is `partial` may leave out keys, save in lists.
+    What is `partial` may leave out keys, save in its head and in lists.
     """
     at_place: dict[Loc, list[dict[str, Any]]] = {}
     for each in error.errors(include_url=False):
         if each["type"] == "too_short" and len(each["input"]) >= each["ctx"]["min_length"]:
             # Only short of what else is wrong with its items.
             continue
-        if partial and each["type"] == "missing" and not any(isinstance(step, int) for step in each["loc"]):
+        if partial and each["type"] == "missing" and _may_be_left_out(each["loc"]):
             continue
         loc = _real(each["loc"], source.data, missing=each["type"] == "missing")
         at_place.setdefault(loc, []).append(typing.cast("dict[str, Any]", each))
@@ -82,6 +83,10 @@ def problems_of(
         else:
             problems += [_one(each, loc, source, model) for each in errors]
     return problems
+
+
+def _may_be_left_out(loc: Loc) -> bool:
+    return loc[0] not in HEAD and not any(isinstance(step, int) for step in loc)
 
 
 def _one(error: dict[str, Any], loc: Loc, source: Source, model: type[BaseModel]) -> Problem:
