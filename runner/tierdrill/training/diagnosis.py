@@ -154,16 +154,22 @@ def _not_ready(seen: Seen, alert: str, cause: str, playbook: str) -> list[Findin
     return findings
 
 
+def _one_playbook_each(
+    seen: Seen, alert: str, cause: str, playbook: str, rank: Callable[[str], int], because: str
+) -> list[Finding]:
+    """For each that the alert fires for the playbook that mends it; `{}` in `because` stands for its name."""
+    return [
+        Finding(cause, one, rank(one), (Move("playbook", {"playbook": playbook, "target": one}),), because.format(one))
+        for one in seen.about(alert)
+    ]
+
+
 def wrong_answers(seen: Seen) -> list[Finding]:
     """A replica that is ready and answers wrongly: it is ended and placed anew."""
-    return [
-        Finding(
-            "wrong-answers", replica, seen.rank_at(replica),
-            (Move("playbook", {"playbook": "quarantine-replica", "target": replica}),),
-            f"{replica} answers the golden prompts wrongly",
-        )
-        for replica in seen.about("ReplicaAnswersWrong")
-    ]  # fmt: skip
+    return _one_playbook_each(
+        seen, "ReplicaAnswersWrong", "wrong-answers", "quarantine-replica", seen.rank_at,
+        "{} answers the golden prompts wrongly",
+    )  # fmt: skip
 
 
 def bad_paths(seen: Seen) -> list[Finding]:
@@ -182,25 +188,18 @@ def bad_paths(seen: Seen) -> list[Finding]:
 
 def closed_routers(seen: Seen) -> list[Finding]:
     """A gateway that refuses everything though replicas are ready: it is opened, then restarted."""
-    return [
-        Finding(
-            "closed-router", gateway, 1, (Move("playbook", {"playbook": "reopen-router", "target": gateway}),),
-            f"{gateway} refuses what ready replicas could serve",
-        )
-        for gateway in seen.about("RouterFailsClosed")
-    ]  # fmt: skip
+    return _one_playbook_each(
+        seen, "RouterFailsClosed", "closed-router", "reopen-router", lambda gateway: 1,
+        "{} refuses what ready replicas could serve",
+    )  # fmt: skip
 
 
 def inverted_tiers(seen: Seen) -> list[Finding]:
     """The most important tier loses its slots to others: the gateways' policy goes back to what was reviewed."""
-    return [
-        Finding(
-            "inverted-tiers", tier, seen.rank_of(tier),
-            (Move("playbook", {"playbook": "revert-config", "target": tier}),),
-            f"requests of {tier} lose their slots to less important ones",
-        )
-        for tier in seen.about("TierInversion")
-    ]  # fmt: skip
+    return _one_playbook_each(
+        seen, "TierInversion", "inverted-tiers", "revert-config", seen.rank_of,
+        "requests of {} lose their slots to less important ones",
+    )  # fmt: skip
 
 
 def hot_gpus(seen: Seen) -> list[Finding]:
