@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from tierdrill.home import agent_folder
@@ -96,7 +97,9 @@ def _agent(prefix: list[str]) -> Iterator[_Agent]:
     with contextlib.ExitStack() as kept:
         with shared_pipe() as (ours, childs), open(childs, "wb", closefd=False) as out:
             says = kept.enter_context(open(ours, "rb"))  # noqa: PTH123 a descriptor
-            child = start(command, (out, out), stdin=True)
+            # What it warns of is no answer.
+            nowhere = kept.enter_context(Path(os.devnull).open("wb"))
+            child = start(command, (out, nowhere), stdin=True)
         kept.callback(child.stop, 0.0)  # and its network with it
         give_up = threading.Timer(WITHIN_S, child.send_signal, [signal.SIGKILL])
         give_up.start()
