@@ -17,7 +17,9 @@ from tests.judge.build import shipped
 from tierdrill.cli.commands import prove
 from tierdrill.cli.commands.prove import exit_code
 from tierdrill.cli.main import main
+from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.judge.trend.proof import ProofRow, variants_of
+from tierdrill.targets.base import TargetError
 
 DRILL = ProofRow("drill", "passed", "passed", (), (), True, "r1", 50.0)
 NOTICED = ProofRow("sabotage:s", "failed", "failed", ("slo/a/b",), ("slo/a/b",), True, "r2", 50.0)
@@ -187,3 +189,18 @@ def test_what_cannot_be_run_in_an_environment_is_skipped(proving: Any, few: list
 def test_an_environment_that_is_not_there_is_an_error(proving: Any, few: list[str]) -> None:
     told = proving("--all", "--environment", "shopp")
     assert told.code == 2 and not told.made and "no environment named 'shopp'" in told.lines[-1]
+
+
+def test_an_environment_is_asked_once_for_all_its_drills(
+    proving: Any, few: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def away(here: object, settings: list[DrillSetting], lab: object) -> None:
+        asked.extend(one.environment.metadata.name for one in settings)
+        raise TargetError("nobody answers")
+
+    monkeypatch.setattr(prove, "check_place", away)
+    told = proving("--all")
+    assert told.code == 2 and not told.made and asked == ["lab"]
+    assert "node-loss: nobody answers" in told.lines[-1]

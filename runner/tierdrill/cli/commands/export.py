@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 import click
 
@@ -15,9 +15,6 @@ from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import past_moment
 from tierdrill.process.safe_files import atomic_file
 from tierdrill.text import plural
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.command("export")

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tierdrill.history.events import Event
     from tierdrill.judge.trend.proof import ProofRow
     from tierdrill.report.run.prove_page import DrillProof
+    from tierdrill.targets.base import TargetError
 
 NOT_PROVEN, INCONCLUSIVE, ABORTED, UNCLEAN = 1, 3, 4, 5
 
@@ -104,8 +105,9 @@ def command(
     if page is not None and ablate:
         raise click.UsageError("got --page and --ablate, expected one of them")
     catalogue = whole_catalogue(here.catalogue) if whole else None
+    places: dict[str, TargetError | None] = {}
     proofs = {
-        name: _to_prove(here, name, sets, environment, mode, lab, catalogue)
+        name: _to_prove(here, name, sets, environment, mode, lab, catalogue, places)
         for name in (sorted(catalogue.drills) if catalogue else dict.fromkeys(drills))
     }
     settings = {name: one for name, (one, _) in proofs.items() if one is not None}
@@ -132,8 +134,10 @@ def _to_prove(
     mode: str | None,
     lab: str | None,
     catalogue: Catalogue | None,
+    places: dict[str, TargetError | None],
 ) -> tuple[DrillSetting | None, DrillProof]:
-    """A drill with all it refers to, and its proof with no run made yet.
+    """A drill with all it refers to, and its proof with no run made yet. `places` keeps what each environment's check
+    came to: a cluster is asked once, not for each drill.
 
     Of the whole `catalogue` a drill that cannot be run there is skipped, without a setting; else Refusal, TargetError.
     """
@@ -147,7 +151,14 @@ def _to_prove(
     try:
         setting = in_mode(changed_setting(here.catalogue, name, sets, (), environment, catalogue), mode)
         place = setting.environment.metadata.name
-        check_place(here, [setting], lab)
+        if place not in places:
+            places[place] = None
+            try:
+                check_place(here, [setting], lab)
+            except TargetError as error:
+                places[place] = error
+        if (refused := places[place]) is not None:
+            raise refused
         plan = make_plan(setting, "unnamed", "drill", mechanisms_of(setting.environment))
     except (Refusal, TargetError, PlanError) as error:
         if catalogue is None:
@@ -190,7 +201,7 @@ def _prove(
     # Whatever ends it, what was found until then is told.
     try:
         for proof in proofs:
-            if proof.drill not in settings:
+            if proof.skipped:
                 continue
             begun.append(proof)
 
@@ -214,7 +225,7 @@ def _prove(
             click.echo(f"page: {page}", err=True)
         if as_json:
             documents = [json.loads(matrix_json(proof.drill, proof.rows, proof.left)) for proof in begun]
-            unmade = [name for name in settings if all(proof.drill != name for proof in begun)]
+            unmade = [proof.drill for proof in proofs if not proof.skipped and proof not in begun]
             every = not unmade and all(one["proven"] for one in documents)
             skipped = {proof.drill: proof.skipped for proof in proofs if proof.skipped}
             echo_json({"proven": every, "drills": documents, "left": unmade, "skipped": skipped})

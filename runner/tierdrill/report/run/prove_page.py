@@ -11,7 +11,7 @@ from tierdrill import __version__
 from tierdrill.judge.trend.proof import ProofRow
 from tierdrill.report.format import UNICODE, variant_words
 from tierdrill.report.html_template import page_environment
-from tierdrill.report.run.prove_matrix import proven, reason
+from tierdrill.report.run.prove_matrix import reason
 from tierdrill.text import plural, utc
 
 
@@ -34,10 +34,6 @@ class DrillProof:
     def left(self) -> Sequence[str]:
         """The variants that were not run (any more)."""
         return self.wanted[len(self.rows) :]
-
-    @property
-    def proven(self) -> bool:
-        return proven(self.rows, self.left)
 
     @property
     def seconds(self) -> float:
