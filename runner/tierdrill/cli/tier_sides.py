@@ -49,7 +49,7 @@ def side_of(here: Surroundings, path: Path | None, environment: str | None) -> t
 
 
 def load_of(here: Surroundings, side: Side, run: str | None, file: Path | None) -> RecordedLoad:
-    """The load to replay: a run's, a file's, or that of the drill which asks most; Refusal."""
+    """The load to replay: a run's, a file's, or that of the drill that asks most for rank 1; Refusal."""
     from tierdrill.policy.compared_sides import load_of_run, usual_load
     from tierdrill.policy.recorded_load import read_load
 

@@ -77,7 +77,8 @@ class CapacityRow:
     """A tier's share of a model at peak, in slots. The tuples are N, N+1 and N+2: all nodes, one lost, two lost.
 
     `headroom` is what is left after this and all more important tiers, below 0 what is missing;
-    `preemption` what this tier can take from others; `buy` the replicas that are missing for all tiers to fit at N+1.
+    `preemption` what this tier can take from others; `buy` the replicas that are missing for all tiers to fit at N+1,
+    None where it takes another node.
     """
 
     model: str
@@ -88,7 +89,7 @@ class CapacityRow:
     slots: tuple[int, int, int]
     headroom: tuple[float, float, float]
     preemption: float
-    buy: int
+    buy: int | None
 
 
 def capacity_rows(tiers: Tiers, workloads: Workloads, size: Size, demand: Demand) -> list[CapacityRow]:
@@ -120,14 +121,14 @@ def capacity_rows(tiers: Tiers, workloads: Workloads, size: Size, demand: Demand
     return rows
 
 
-def _to_buy(model: Model, size: Size, demand: float) -> int:
-    """Replicas to add so that the demand fits with one node lost."""
+def _to_buy(model: Model, size: Size, demand: float) -> int | None:
+    """Replicas to add so that the demand fits with one node lost; None where no number of them is enough."""
     replicas = size.replicas_of(model)
     for more in range(BUY_MAX):
         bigger = Size(size.nodes, size.gateways, {model.name: replicas + more})
         if bigger.slots(model, nodes_lost=1) >= demand - 1e-9:
             return more
-    return BUY_MAX
+    return None
 
 
 def rank_one_lacking(rows: Iterable[CapacityRow], tiers: Tiers) -> dict[str, float]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from tierdrill.documents.catalogue import Catalogue, DrillSetting
 from tierdrill.history.kinds.run_kinds import RunStarted
 from tierdrill.policy.capacity_plan import size_of
-from tierdrill.policy.load_replay import Side, busiest_drill, load_of_drill
+from tierdrill.policy.load_replay import Side, load_of_drill, most_asking_drill
 from tierdrill.policy.recorded_load import RecordedLoad, from_run
 from tierdrill.text import Explained
 
@@ -77,8 +77,8 @@ def load_of_run(events: Sequence[Event]) -> RecordedLoad:
 
 
 def usual_load(side: Side) -> RecordedLoad:
-    """The load of the drill that asks most; NotComparable where there is no drill."""
-    drill = busiest_drill(side)
+    """The load of the drill that asks most for the tier of rank 1; NotComparable where there is no drill."""
+    drill = most_asking_drill(side)
     if drill is None:
         raise NotComparable("no drill in this environment says how much load there is; name a run, or recorded load")
     return load_of_drill(drill)

@@ -123,11 +123,16 @@ def _arrival_times(stream: Stream, seconds: float, seed: int) -> Sequence[float]
     return times
 
 
-def busiest_drill(side: Side) -> Drill | None:
-    """The drill whose load keeps most slots busy."""
+def most_asking_drill(side: Side) -> Drill | None:
+    """The drill whose load keeps most slots busy for the tier of rank 1; where two are alike, for those after it.
 
-    def busy(drill: Drill) -> float:
-        load = load_of_drill(drill, 10.0)
-        return sum(demand(arrivals(side, load), 10.0).values())
+    Slots are held ready for what is promised: a drill that floods the lowest tier asks for no more of them.
+    """
+
+    def busy(drill: Drill) -> tuple[float, ...]:
+        of_tier: dict[str, float] = {}
+        for (tier, _), slots in demand(arrivals(side, load_of_drill(drill, 10.0)), 10.0).items():
+            of_tier[tier] = of_tier.get(tier, 0.0) + slots
+        return tuple(of_tier.get(tier.name, 0.0) for tier in side.tiers.by_rank())
 
     return max(side.drills, key=busy, default=None)

@@ -57,8 +57,8 @@ def diff(
     """Show what a change of tiers from OLD to NEW would do.
 
     Each is a file with Tiers (and Workloads, if they change too), or a whole catalogue; what it lacks is taken from the
-    catalogue. A load is replayed: of a run, of a file, or else of the drill that asks most. Exit code 1 where a promise
-    of rank 1 gets weaker without an approval in NEW.
+    catalogue. A load is replayed: of a run, of a file, or else of the drill that asks most for rank 1. Exit code 1
+    where a promise of rank 1 gets weaker without an approval in NEW.
     """
     from tierdrill.policy.impact import assess
 
@@ -112,7 +112,8 @@ def capacity(
     head = ("model", "tier", "demand", "reserved", "slots", "N+1", "N+2", "left", "at N+1", "at N+2", "preempts", "buy")
     cells = [
         (row.model, row.tier, f"{row.demand:.1f}", str(row.reserved), *map(str, row.slots),
-         *(f"{left:.1f}" for left in row.headroom), f"{row.preemption:.1f}", str(row.buy))
+         *(f"{left:.1f}" for left in row.headroom), f"{row.preemption:.1f}",
+         "nodes" if row.buy is None else str(row.buy))
         for row in rows
     ]  # fmt: skip
     click.echo(table(cells, head))
