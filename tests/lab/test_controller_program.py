@@ -16,7 +16,7 @@ from urllib.parse import unquote
 import httpx
 import pytest
 
-from tierdrill.process.ready_line import program_argv, spawn
+from tierdrill.process.spawn import program_argv, spawn
 
 TOKEN = "controller-test"
 GRACE_S = 2.0

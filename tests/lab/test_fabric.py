@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tierdrill.process import ready_line as spawn
+from tierdrill.process import spawn as spawn
 
 TOKEN = "fabric-token"
 

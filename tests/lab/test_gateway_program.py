@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from tierdrill.lab.gateway.routing import EJECTION_FAILURES_MIN
+from tierdrill.lab.gateway.ejection import FAILURES_MIN
 from tierdrill.process.child import Child
-from tierdrill.process.ready_line import program_argv, spawn
+from tierdrill.process.spawn import program_argv, spawn
 
 TIER = {"name": "critical", "rank": 1, "attempt_timeout_s": 0.2, "retries": 2, "deadline_s": 2.0}
 
@@ -164,7 +164,7 @@ def test_a_peer_that_accepts_and_says_nothing_costs_one_attempt_and_keeps_no_con
                 assert {status for status, _ in answers} == {200}
                 retried = [headers for _, headers in answers if headers["x-attempts"] == "2"]
                 # One time-out ejects nobody: it is asked until the rate of its failures tells.
-                assert 1 <= len(retried) <= EJECTION_FAILURES_MIN
+                assert 1 <= len(retried) <= FAILURES_MIN
                 deadline = time.monotonic() + 2.0
                 while open_now > 1:  # at most the probe of this moment
                     assert time.monotonic() < deadline, f"{open_now} of {opened} connections are still open"

@@ -12,7 +12,7 @@ import pytest
 
 from tierdrill.lab.node.gpu_exporter import change, take_back
 from tierdrill.process.programs import Program, program
-from tierdrill.process.ready_line import spawn
+from tierdrill.process.spawn import spawn
 
 
 def test_a_change_is_reported_and_taken_back(tmp_path: Path) -> None:

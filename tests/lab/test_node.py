@@ -18,7 +18,7 @@ import pytest
 
 from tierdrill.lab.node import kernel_log as kmsg
 from tierdrill.process import groups
-from tierdrill.process import ready_line as spawn
+from tierdrill.process import spawn as spawn
 from tierdrill.process.child import Child
 from tierdrill.process.identity import here
 

@@ -18,7 +18,7 @@ from tierdrill.lab.lab_config import GpuConfig, build
 from tierdrill.lab.node import gpu_errors as gpu
 from tierdrill.lab.replica.language_model import expected_answer
 from tierdrill.lab.replica.replica_program import Replica, ReplicaSettings, on_given_gpu
-from tierdrill.process import ready_line as spawn
+from tierdrill.process import spawn as spawn
 from tierdrill.process.child import Child
 
 SEED, SIZE, TOKEN = 11, 1024, "replica-token"

@@ -12,7 +12,7 @@ import pytest
 
 from tests.process.test_spawn import READY_PROGRAM, _script
 from tierdrill.process import groups
-from tierdrill.process import ready_line as spawn
+from tierdrill.process import spawn as spawn
 from tierdrill.process.child import launch
 
 

@@ -20,8 +20,8 @@ from tierdrill.history.ledger import Ledger
 from tierdrill.load.load_child import locust_command
 from tierdrill.process import programs
 from tierdrill.process.programs import Program
-from tierdrill.process.ready_line import program_argv
 from tierdrill.process.signals import StopSignal
+from tierdrill.process.spawn import program_argv
 
 PROGRAMS = {
     "reaper": programs.program(Program.REAPER, "--help"),

@@ -13,12 +13,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tierdrill.process import ready_line as spawn
+from tierdrill.process import spawn as spawn
 from tierdrill.process.child import Ready, SpawnError, launch
 
 READY_PROGRAM = """
 import os, signal, sys, time
-from tierdrill.process.ready_line import announce_ready
+from tierdrill.process.spawn import announce_ready
 fd = int(sys.argv[sys.argv.index("--ready-fd") + 1])
 announce_ready(fd, "probe", "p-1", "127.0.0.1:1234")
 time.sleep(30)

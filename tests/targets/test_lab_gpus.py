@@ -26,7 +26,7 @@ from tierdrill.lab.lab_config import GpuConfig
 from tierdrill.lab.node import gpu_errors as gpu
 from tierdrill.lab.node import kernel_log as kmsg
 from tierdrill.lab.node.emulated_gpus import GpuBoard, GpuUser
-from tierdrill.process import ready_line as spawn
+from tierdrill.process import spawn as spawn
 from tierdrill.process.identity import identify
 from tierdrill.targets.base import Proof, TargetError
 from tierdrill.targets.lab import gpu_clocks

@@ -14,7 +14,7 @@ from tests.targets.endpoint import Endpoint
 from tierdrill.faults.registry import KINDS, checked_parameters
 from tierdrill.injection.undo import await_proof
 from tierdrill.lab.client import LabClient
-from tierdrill.process import ready_line as spawn
+from tierdrill.process import spawn as spawn
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.lab.fault_port import LAB_FAULTS
 

@@ -20,7 +20,7 @@ from tierdrill.lab.supervisor.lab_events import EventLog
 from tierdrill.lab.supervisor.node_stalls import NodeStalls, Stalls
 from tierdrill.lab.supervisor.processes import ProcessTable
 from tierdrill.process import groups
-from tierdrill.process import ready_line as spawn
+from tierdrill.process import spawn as spawn
 from tierdrill.process.child import launch
 from tierdrill.targets.lab.fault_port import LAB_FAULTS
 

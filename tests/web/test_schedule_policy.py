@@ -14,7 +14,7 @@ from tests.judge.build import Run
 from tests.web.standin import Browser, catalogue_with, options
 from tierdrill.documents.catalogue_reader import load_catalogue
 from tierdrill.history.audit_log import AUDIT_FILE, AuditEntry, append
-from tierdrill.policy.rule_overrides import grant, revoke
+from tierdrill.policy.override_grants import grant, revoke
 from tierdrill.schedule.store.slot_store import ScheduleStore
 
 

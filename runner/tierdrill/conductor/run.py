@@ -17,7 +17,7 @@ from pathlib import Path
 from tierdrill.conductor.external_playbooks import without_secret
 from tierdrill.conductor.finalize import close_books
 from tierdrill.conductor.observe import Observed, ObservedRun
-from tierdrill.conductor.override_grants import note_in_force
+from tierdrill.conductor.override_notices import note_in_force
 from tierdrill.conductor.phases import DrillRun
 from tierdrill.conductor.plan import Plan, PlanError, make_plan, new_run_name, preview_of
 from tierdrill.conductor.provenance import provenance

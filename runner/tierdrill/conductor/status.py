@@ -13,7 +13,7 @@ from tierdrill.history.ledger_tables import LedgerFault
 from tierdrill.history.liveness import living
 from tierdrill.history.projection import project
 from tierdrill.history.sealed import EXERCISE
-from tierdrill.policy.rule_overrides import in_force
+from tierdrill.policy.override_grants import in_force
 from tierdrill.process.identity import STOPPED, ProcessId, me
 from tierdrill.targets.base import REMEDY
 from tierdrill.targets.target_registry import labs_of

@@ -21,7 +21,7 @@ from tierdrill.load.sample_tail import ReportTail, SampleTail
 from tierdrill.load.sample_writer import Sample
 from tierdrill.process.child import Child, shared_pipe, start
 from tierdrill.process.programs import Program, bare_environment, program, user_environment
-from tierdrill.process.ready_line import read_line_async
+from tierdrill.process.spawn import read_line_async
 from tierdrill.text import Explained
 
 LOCUST_FILE = Path(__file__).with_name("locustfile.py")

@@ -18,7 +18,7 @@ from tierdrill.history.kill_switch import Halt, kill_switch
 from tierdrill.history.kinds.run_kinds import RunStarted
 from tierdrill.history.ledger import Ledger, LedgerError, halted
 from tierdrill.history.sealed import EXERCISE
-from tierdrill.policy.rule_overrides import RuleOverride, in_force
+from tierdrill.policy.override_grants import RuleOverride, in_force
 from tierdrill.report.live import current_rows
 from tierdrill.report.live.current_rows import Progress, Row, TierRow
 from tierdrill.report.run_model import RunState

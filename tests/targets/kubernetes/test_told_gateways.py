@@ -13,7 +13,7 @@ from tests.kubernetes_api import FakeApi
 from tests.targets.kubernetes.conftest import PODS, RUN, pod, ref
 from tierdrill.cli.drill_documents import environment_setting
 from tierdrill.cli.folders import shipped_catalogue
-from tierdrill.conductor.override_grants import grant_override, revoke_override
+from tierdrill.conductor.override_notices import grant_override, revoke_override
 from tierdrill.documents.models.kubernetes import KubernetesSettings
 from tierdrill.lab.gateway.held_settings import HeldSettings
 from tierdrill.lab.gateway.picker import FAILS_CLOSED, LOST, PICKING

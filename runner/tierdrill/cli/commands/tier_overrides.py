@@ -16,7 +16,7 @@ from tierdrill.cli.options import Duration, echo_json, environment_option, json_
 from tierdrill.text import table, utc
 
 if TYPE_CHECKING:
-    from tierdrill.conductor.override_grants import OverrideChange
+    from tierdrill.conductor.override_notices import OverrideChange
     from tierdrill.documents.models.environment import Environment
     from tierdrill.documents.models.tiers import Tiers
     from tierdrill.documents.models.workloads import Workloads
@@ -69,7 +69,7 @@ def grant(
     meanwhile never start to. Every verdict made meanwhile says so, and so do `tierdrill status` and the audit log.
     Residency, integrity and authentication are never lifted. Exit code 3 where a lab or a cluster could not be told.
     """
-    from tierdrill.conductor.override_grants import grant_override
+    from tierdrill.conductor.override_notices import grant_override
 
     tiers, where, clusters = _tiers(here, tier, document, environment)
     change = grant_override(
@@ -88,7 +88,7 @@ def revoke(
     by: str | None,
 ) -> int:  # fmt: skip
     """Let a rule of TIER hold again before its override runs out. Exit code 3 where a lab could not be told."""
-    from tierdrill.conductor.override_grants import revoke_override
+    from tierdrill.conductor.override_notices import revoke_override
 
     tiers, where, clusters = _tiers(here, tier, document, environment)
     change = revoke_override(
@@ -106,7 +106,7 @@ def revoke(
 def show(here: Surroundings, rules: bool, as_json: bool) -> None:
     """List the overrides in force, the next to end first."""
     from tierdrill.documents.models.protections import LIFTABLE, NEVER_LIFTED
-    from tierdrill.policy.rule_overrides import in_force
+    from tierdrill.policy.override_grants import in_force
 
     if rules:
         if as_json:

@@ -1,28 +1,19 @@
 """Which replicas may serve a model now, and which of them takes the next request. Pure: the clock is injected.
 
-Health (the controller's and our probes), weights and outlier ejection narrow the choice; peak-EWMA latency times
+Health (the controller's and our probes), weights and `ejection.py` narrow the choice; peak-EWMA latency times
 outstanding requests decides. Two guards keep the safety nets from becoming the outage: never more than half of a
 model's replicas are ejected, and when every replica looks unhealthy the evidence is distrusted, not the replicas.
 """
 
 import math
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
 
+from tierdrill.lab.gateway.ejection import Ejection
 from tierdrill.lab.gateway.gateway_config import Flags
 from tierdrill.lab.gateway.limits import Clock
 from tierdrill.lab.lab_config import LabConfigError
 
-EJECTION_WINDOW_S = 5.0
-EJECTION_FAILURES_MIN = 3
-EJECTION_FAILURE_SHARE = 0.5
-EJECTION_FAILURES_IN_A_ROW = 5
-RESULTS_KEPT = 64
-EJECTION_BASE_S = 2.0
-EJECTION_MAX_S = 20.0
-EJECTIONS_FORGOTTEN_AFTER_S = 15.0
 PROBE_TIMEOUTS_TO_FAIL = 2
 LATENCY_MEMORY_S = 5.0
 LATENCY_DEFAULT_S = 0.02
@@ -53,10 +44,7 @@ class Replica:
     picked: int = 0
     credit: float = 0.0
     latency: dict[str, tuple[float, float]] = field(default_factory=dict)  # kind -> (peak EWMA, when)
-    results: deque[tuple[float, bool]] = field(default_factory=lambda: deque(maxlen=RESULTS_KEPT))  # when, failed
-    ejections: int = 0
-    ejected_until: float = -math.inf
-    on_trial: bool = False
+    ejection: Ejection = field(default_factory=Ejection)
     probe_up: bool | None = None  # None: not yet known
     probe_timeouts: int = 0
     probe_rtt_s: float | None = None
@@ -145,7 +133,7 @@ class Router:
 
     def limit(self, replica: Replica) -> int:
         """How many requests it may have from us: one while it has to prove itself after an ejection."""
-        if self._flags.ejection and replica.on_trial and replica.ejected_until <= self._clock():
+        if self._flags.ejection and replica.ejection.on_trial and replica.ejection.until <= self._clock():
             return 1
         return replica.limit
 
@@ -179,38 +167,14 @@ class Router:
         replica.latency[kind] = (latency_s, now)
 
     def succeeded(self, replica: Replica) -> None:
-        replica.results.append((self._clock(), False))
-        replica.on_trial = False
-        if self._clock() - replica.ejected_until > EJECTIONS_FORGOTTEN_AFTER_S:
-            replica.ejections = 0
+        replica.ejection.succeeded(self._clock())
 
     def failed(self, replica: Replica) -> bool:
-        """An attempt failed; True when that ejected the replica.
-
-        What ejects is the rate: several failures, and half of its latest answers; or nothing else in a row, for under
-        load a replica that has begun to fail everything would use up the retries before that is half. One that is on
-        trial after an ejection goes out again by its first.
-        """
-        if not self._flags.ejection:
-            replica.results.clear()
-            return False
-        now = self._clock()
-        replica.results.append((now, True))
-        if replica.ejected_until > now or not (replica.on_trial or self._fails_often(replica, now)):
-            return False
-        replica.ejections += 1
-        replica.results.clear()
-        replica.on_trial = True
-        replica.ejected_until = now + min(EJECTION_MAX_S, EJECTION_BASE_S * replica.ejections)
-        return True
-
-    def _fails_often(self, replica: Replica, now: float) -> bool:
-        while replica.results and now - replica.results[0][0] > EJECTION_WINDOW_S:
-            replica.results.popleft()
-        if len(list(takewhile(lambda result: result[1], reversed(replica.results)))) >= EJECTION_FAILURES_IN_A_ROW:
-            return True
-        failures = sum(failed for _, failed in replica.results)
-        return failures >= EJECTION_FAILURES_MIN and failures >= EJECTION_FAILURE_SHARE * len(replica.results)
+        """An attempt failed; True when that ejected the replica."""
+        if self._flags.ejection:
+            return replica.ejection.failed(self._clock())
+        replica.ejection.forget()
+        return False
 
     def probed(self, replica: Replica, *, ok: bool, rtt_s: float, timed_out: bool = False) -> bool | None:
         """Take a probe's result. True/False when that changed the replica to up/down, None otherwise.
@@ -223,7 +187,7 @@ class Router:
             replica.probe_timeouts = 0
             replica.probe_up = True
             if before is False:  # probes saw it fail and now see it well again: no need to sit out an ejection
-                replica.ejected_until = min(replica.ejected_until, self._clock())
+                replica.ejection.until = min(replica.ejection.until, self._clock())
         elif timed_out:
             replica.probe_timeouts += 1
             if replica.probe_timeouts >= PROBE_TIMEOUTS_TO_FAIL:
@@ -257,8 +221,8 @@ class Router:
 
     def _ejected(self, candidates: list[Replica]) -> set[Replica]:
         now = self._clock()
-        marked = [replica for replica in candidates if replica.ejected_until > now]
-        marked.sort(key=lambda replica: replica.ejected_until, reverse=True)
+        marked = [replica for replica in candidates if replica.ejection.until > now]
+        marked.sort(key=lambda replica: replica.ejection.until, reverse=True)
         return set(marked[: len(candidates) // 2])
 
     def _costs(self, replicas: Sequence[Replica], kind: str) -> list[float]:

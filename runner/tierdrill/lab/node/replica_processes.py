@@ -15,7 +15,7 @@ from tierdrill.lab.lab_config import ReplicaSpec
 from tierdrill.lab.node.emulated_gpus import GpuUser
 from tierdrill.lab.node.http_client import JsonClient
 from tierdrill.lab.node.reconcile import EXITED, READY, STARTING, STOPPED, Actual, reconcile
-from tierdrill.process import ready_line as spawn
+from tierdrill.process import spawn as spawn
 from tierdrill.process.child import Child, SpawnError
 from tierdrill.process.safe_files import write_private
 

@@ -25,8 +25,8 @@ from tierdrill.lab.supervisor.operations import Operations
 from tierdrill.lab.supervisor.program_calls import CallFailed
 from tierdrill.process.child import SpawnError, outlive_starter
 from tierdrill.process.identity import me
-from tierdrill.process.ready_line import announce_ready, program_arguments
 from tierdrill.process.safe_files import take_lock
+from tierdrill.process.spawn import announce_ready, program_arguments
 
 PROGRAM = "supervisor"
 _log = logging.getLogger("tierdrill.supervisor")

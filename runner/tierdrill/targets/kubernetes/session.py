@@ -15,7 +15,7 @@ from tierdrill.history.events import Event, event
 from tierdrill.history.kinds.response_kinds import MonitoringGap
 from tierdrill.history.kinds.run_kinds import PlatformState, ProcessExited, RunNote
 from tierdrill.load.load_plan import LoadPlan
-from tierdrill.policy.rule_overrides import lifted_in
+from tierdrill.policy.override_grants import lifted_in
 from tierdrill.process.signals import StopSignal
 from tierdrill.targets.base import Finding, Inventory, Opening, RemedyPort, TargetError
 from tierdrill.targets.external.session import ExternalSession

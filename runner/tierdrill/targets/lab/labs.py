@@ -18,7 +18,7 @@ from tierdrill.lab.lab_files import (
     supervisor_lives,
     unreadable_labs,
 )
-from tierdrill.policy.rule_overrides import RuleOverride, lifted_in
+from tierdrill.policy.override_grants import RuleOverride, lifted_in
 from tierdrill.targets.base import Endpoint, Endpoints, TargetError
 
 MENDED_WITHIN_S = 15.0

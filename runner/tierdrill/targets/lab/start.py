@@ -15,7 +15,7 @@ from tierdrill.lab.supervisor.lab_start import start_lab_async
 from tierdrill.monitoring.alertmanager_config import alertmanager_config
 from tierdrill.monitoring.binaries import MonitoringUnavailable, require
 from tierdrill.monitoring.prometheus_rules import prometheus_rules
-from tierdrill.policy.rule_overrides import lifted_in
+from tierdrill.policy.override_grants import lifted_in
 from tierdrill.process.child import SpawnError
 from tierdrill.targets.base import Opening, TargetError
 from tierdrill.targets.lab.labs import Labs

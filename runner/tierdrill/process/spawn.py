@@ -1,4 +1,4 @@
-"""How a program tells its starter that it serves, on both sides: one line into the descriptor it got as `--ready-fd`.
+"""Spawning a program, which tells its starter that it serves: one line into the descriptor it got as `--ready-fd`.
 
 Nobody polls a port or reads a log to find that out. A lab program's line is JSON and says where it serves; that of a
 reaper is READY.

@@ -19,7 +19,7 @@ from tierdrill.history.kinds.run_kinds import RuleLifted, RuleRestored
 from tierdrill.history.ledger import LedgerError
 from tierdrill.history.payload import Payload
 from tierdrill.history.sealed import append_to_run
-from tierdrill.policy.rule_overrides import RuleOverride, grant, in_force, lifted_in, revoke
+from tierdrill.policy.override_grants import RuleOverride, grant, in_force, lifted_in, revoke
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.target_registry import labs_of, lift_in_cluster
 

@@ -9,8 +9,8 @@ import pytest
 from tests.judge.build import shipped
 from tierdrill.documents.models.protections import NEVER_LIFTED
 from tierdrill.history.audit_log import entries, verify
-from tierdrill.policy import rule_overrides
-from tierdrill.policy.rule_overrides import OverrideRefused, RuleOverride, grant, in_force, lifted_in, revoke
+from tierdrill.policy import override_grants
+from tierdrill.policy.override_grants import OverrideRefused, RuleOverride, grant, in_force, lifted_in, revoke
 
 TIERS = shipped().tiers
 ROLE = "incident-commander"
@@ -89,4 +89,4 @@ def test_where_nobody_has_the_right_nobody_may(tmp_path: Path) -> None:
     nobodys = critical.model_copy(update={"rights": critical.rights.model_copy(update={"override": ()})})
     tiers = TIERS.model_copy(update={"tiers": (nobodys,)})
     with pytest.raises(OverrideRefused, match="nobody has it"):
-        rule_overrides.grant(tmp_path, tiers, "critical", "queue-limit", seconds=60.0, role=ROLE, who="ann", why="x")
+        override_grants.grant(tmp_path, tiers, "critical", "queue-limit", seconds=60.0, role=ROLE, who="ann", why="x")
