@@ -639,8 +639,8 @@ def test_the_queue_is_bounded_in_length_and_time() -> None:
         running_one = asyncio.create_task(bench.ask("summarizer"))
         await until(lambda: replicas[0].started == 1, "runs")
         queued = asyncio.create_task(bench.ask("summarizer"))
-        await asyncio.sleep(0.05)
-        assert await bench.value("tierdrill_queue_depth", tier="standard", model="summarizer") == 1
+        while await bench.value("tierdrill_queue_depth", tier="standard", model="summarizer") != 1:
+            assert not queued.done()
         assert await bench.value("tierdrill_inflight", tier="standard") == 1
         full = await bench.ask("summarizer")
         assert (full.status, full.reason) == (429, "queue-full")
