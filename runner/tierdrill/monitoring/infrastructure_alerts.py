@@ -61,12 +61,18 @@ is seen true for at most D plus one scrape, so `for` must exceed that:
 - TierShedding: information, nobody is told; Watchdog: always.
 """
 
-KEEP_S: Mapping[str, float] = {"ServingCapacityLow": 3.0, "GpuThermalThrottle": 3.0}
+KEEP_S: Mapping[str, float] = {
+    "ServingCapacityLow": 3.0,
+    "GpuThermalThrottle": 3.0,
+    "NetworkDegraded": 2.0,
+    "EndpointUnreachable": 2.0,
+}
 """`keep_firing_for:` of an alert, in seconds: how long it is kept once its condition is over.
 
 - ServingCapacityLow: capacity counts as on its way while replicas start. Where they do and it is still too little, the
   alert would resolve for as long as a start takes (on a cluster longer), and what is shed be let in again meanwhile.
 - GpuThermalThrottle: a GPU that has only just cooled, without work, is hot again as soon as it has some.
+- NetworkDegraded, EndpointUnreachable: a link that was well for one probe only does not get its traffic back.
 """
 
 PROBE_SLOW_S = 0.1
