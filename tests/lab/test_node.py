@@ -369,9 +369,13 @@ def test_an_exporter_that_is_frozen_repeats_itself_until_it_is_started_again(nod
     node.controller.want(spec("assistant-0"))
     wait_for(lambda: node.controller.replica("assistant-0").get("ready"))
     assert node.call("POST", "/v1/exporter/freeze")[1]["exports"] is True
-    frozen = node.metrics()
-    seen = node.controller.count
+    (frozen, _, time_then), seen = node.metrics().partition("node_time_seconds{"), node.controller.count
     wait_for(lambda: node.controller.count > seen + 2)
+    now, _, time_now = node.metrics().partition("node_time_seconds{")
+    assert now == frozen and time_now != time_then, "it repeats itself, and its time goes on"
+    node.call("POST", "/v1/exporter/freeze", {"with_clock": True})
+    frozen = node.metrics()
+    wait_for(lambda: node.controller.count > seen + 4)
     assert node.metrics() == frozen
     node.call("POST", "/v1/exporter/start")
     assert node.metrics() != frozen

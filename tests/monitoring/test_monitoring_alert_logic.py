@@ -668,6 +668,19 @@ class TestSheddingAndTelemetry:
         fired = [*never(alert, 1, 24.5), Expected(25, alert, 1), Expected(39, alert, 1)]
         check_scenario(tmp_path, every, fired if fires else never(alert, 1, 39))
 
+    @pytest.mark.parametrize(("lasts_s", "fires"), [(BLIP_S + 0.5, 0), (20.0, 1)])
+    def test_an_exporter_whose_time_stands_still(self, tmp_path: Path, lasts_s: float, fires: int) -> None:
+        clock = counter(between(10, 10 + lasts_s, TOTAL_S, 0, 1))
+        series = {**_alive(), 'node_time_seconds{node="node-2"}': clock}
+        alert = firing("TelemetryStale", source="node-2", severity="ticket")
+        fired = [*never(alert, 1, 15.5), Expected(17, alert, fires), Expected(32, alert, 0)]
+        check_scenario(tmp_path, series, [*fired, *never(firing("TelemetryAbsent"), 1, 39)])
+
+    def test_a_node_that_is_lost_tells_nothing_old(self, tmp_path: Path) -> None:
+        clock = [value if at < 20 else None for at, value in enumerate(counter(constant(1, TOTAL_S)))]
+        series = {**_alive(), 'node_time_seconds{node="node-2"}': clock}
+        check_scenario(tmp_path, series, never(firing("TelemetryStale"), 1, 39))
+
     @pytest.mark.parametrize(("lasts_s", "fires"), [(BLIP_S + 2.0, 0), (20.0, 1)])
     def test_a_gateway_that_is_gone_is_a_page_of_its_own(self, tmp_path: Path, lasts_s: float, fires: int) -> None:
         every = self._all()

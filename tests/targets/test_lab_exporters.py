@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, cast
 
 import pytest
@@ -11,6 +12,7 @@ from tierdrill.lab.client import LabClient, LabError
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.lab.faults.telemetry_loss import FAULT as LOSS
 from tierdrill.targets.lab.faults.telemetry_loss import exporter_lost
+from tierdrill.targets.lab.faults.telemetry_stale import FAULT as STALE
 
 PARAMETERS = {"node": "node-1"}
 METRICS = b'DCGM_FI_DEV_GPU_TEMP{gpu="0"} 40\n'
@@ -24,7 +26,11 @@ class Lab:
         self.ready, self.power, self.agent_runs = True, "on", True
         self.set: list[tuple[str, bool]] = []
         self.endpoint = endpoint
-        endpoint.answer = lambda asked: Answer(*self.answer)
+        self.tells_time = True
+        endpoint.answer = lambda asked: Answer(self.answer[0], self.answer[1] + self.time())
+
+    def time(self) -> bytes:
+        return b'node_time_seconds{node="node-1"} %f\n' % (time.time() if self.tells_time else 1.5)
 
     def state(self) -> dict[str, Any]:
         return {"nodes": [{"name": "node-1", "ready": self.ready, "boot_id": "b1"}], "replicas": []}
@@ -37,8 +43,9 @@ class Lab:
             raise LabError("the agent of node-1 does not run", 409)
         return {"agent": self.endpoint.address}
 
-    def set_exporter(self, node: str, up: bool) -> None:
+    def set_exporter(self, node: str, up: bool, *, frozen: bool = False, with_clock: bool = False) -> None:
         self.set.append((node, up))
+        self.tells_time = not (frozen and with_clock)
 
 
 @pytest.fixture
@@ -87,3 +94,18 @@ def test_it_is_stopped_and_started_again(lab: Lab) -> None:
     LOSS.inject(client, p)
     LOSS.revert(client, p)
     assert lab.set == [("node-1", False), ("node-1", True)]
+
+
+def test_one_that_repeats_itself_is_proven_by_its_time(lab: Lab) -> None:
+    client, p = cast(LabClient, lab), dict(PARAMETERS)
+    assert STALE.gone(client, p).seen and not STALE.landed(client, p).seen
+    STALE.inject(client, p)
+    assert STALE.landed(client, p).seen and not STALE.gone(client, p).seen
+    assert exporter_lost(client, "node-1") and LOSS.gone(client, p).seen, "it answers, and is lost for what it says"
+    STALE.revert(client, p)
+    STALE.revert(client, p)
+    assert STALE.gone(client, p).seen and not exporter_lost(client, "node-1")
+    lab.answer = (503, b"no")
+    assert not STALE.landed(client, p).seen and not STALE.gone(client, p).seen, "nobody can tell"
+    lab.power = "off"
+    assert STALE.gone(client, p).seen

@@ -101,9 +101,12 @@ class Requests(Generic[T]):
         """Change some of a GPU's emulation; None takes an override away."""
         return self.ask(Call("PATCH", f"/v1/gpus/{_part(node)}/{int(index)}", dict(changes)))
 
-    def set_exporter(self, node: str, up: bool, *, frozen: bool = False) -> T:
-        """Stop a node's exporter of metrics, start it again, or have it repeat what it gives now (`frozen`)."""
-        return self._put(f"/v1/nodes/{_part(node)}/exporter", {"up": up, "frozen": frozen})
+    def set_exporter(self, node: str, up: bool, *, frozen: bool = False, with_clock: bool = False) -> T:
+        """Stop a node's exporter of metrics, start it again, or have it repeat what it gives now (`frozen`), its own
+        time as well (`with_clock`).
+        """
+        told = {"up": up, "frozen": frozen, "with_clock": with_clock}
+        return self._put(f"/v1/nodes/{_part(node)}/exporter", told)
 
     def kernel_noise(self, node: str, xid: int, count: int, per_second: int, gpu: int | None = None) -> T:
         """Begin a burst of XID lines in a node's kernel log, of one GPU or of all."""

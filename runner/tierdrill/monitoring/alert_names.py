@@ -29,6 +29,7 @@ INFRASTRUCTURE_LABELS: Mapping[str, tuple[str, ...]] = {
     "ServingCapacityLow": ("severity",),
     "TierShedding": ("tier", "severity"),
     "TelemetryAbsent": ("source", "severity"),
+    "TelemetryStale": ("source", "severity"),
     "Watchdog": ("severity",),
 }
 

@@ -12,7 +12,7 @@ from typing import Any
 from tierdrill.documents.models.environment import Clock
 from tierdrill.monitoring.burn_rate_windows import promql_duration, scaled
 from tierdrill.monitoring.gpu_alerts import gpu_alerts, on_node
-from tierdrill.monitoring.silent_sources import NODE_READY_SERIES, absent_sources, silent_gateways
+from tierdrill.monitoring.silent_sources import NODE_READY_SERIES, absent_sources, silent_gateways, stale_sources
 
 HOLD_S: Mapping[str, float] = {
     "NodeNotReady": 2.0,
@@ -38,6 +38,7 @@ HOLD_S: Mapping[str, float] = {
     "ServingCapacityLow": 2.0,
     "TierShedding": 0.0,
     "TelemetryAbsent": 5.0,
+    "TelemetryStale": 3.0,
     "Watchdog": 0.0,
 }
 """`for:` of each alert, in seconds: how long it must hold before anybody is told.
@@ -58,6 +59,7 @@ is seen true for at most D plus one scrape, so `for` must exceed that:
 - RouterDown: a blip of 1.5 s and a start of 1 to 2 s until its metrics are scraped again.
 - TelemetryAbsent: a restart of an exporter and two missed scrapes are no news, nor is a lost node's silence until the
   control plane's grace is over. That Prometheus itself has just started is kept out by PROMETHEUS_SETTLES.
+- TelemetryStale: the window in which its time must not have changed (3 s in the lab) outlasts any blip by itself.
 - TierShedding: information, nobody is told; Watchdog: always.
 """
 
@@ -253,6 +255,15 @@ def infrastructure_alerts(clock: Clock, slower_s: float = 0.0) -> list[dict[str,
             "Metrics that were there are gone: alerts that need them cannot fire, which is not the same as all being"
             " well. Restart the exporter or fix its scrape. Never drain a node because of missing data.",
             slower_s,
+        ),
+        _alert(
+            "TelemetryStale",
+            stale_sources(promql_duration(scaled("5m", clock))),
+            "ticket",
+            "The metrics of {{ $labels.source }} are old ones",
+            "The exporter answers every scrape, and its own time stands still: it repeats what was true when it last"
+            " collected anything. No alert that needs its metrics can begin or end. Restart it. Never drain a node"
+            " because of what such an exporter says, and do not trust that all is well there either.",
         ),
         _alert(
             "Watchdog",

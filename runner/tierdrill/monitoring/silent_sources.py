@@ -34,6 +34,12 @@ def absent_sources() -> str:
     return f"({missing}) {_SETTLED}"
 
 
+def stale_sources(window: str) -> str:
+    """Nodes that answer every scrape, and whose own time has not changed in so long."""
+    stands = f"changes(node_time_seconds[{window}]) == 0 and node_time_seconds"
+    return f'max by (source) (label_replace({stands}, "source", "$1", "node", "(.+)"))'
+
+
 def _by(label: str, series: str, of: str) -> str:
     """The sources of a series by their label `of`, called `label`."""
     return f'count by ({label}) (label_replace({series}, "{label}", "$1", "{of}", "(.+)"))'

@@ -73,6 +73,7 @@ class Agent:
         self._controller = JsonClient(config.controller, config.token)
         self.exports = True
         self.frozen: bytes | None = None
+        self.clock_frozen: bytes | None = None
         self._last_ok: float | None = None
         self._failing: str | None = None
         self.registry = CollectorRegistry()
@@ -83,6 +84,9 @@ class Agent:
         self._beats_failed = beats.labels(config.name, "failed")
         boot = Gauge("node_boot_time_seconds", "Unix time of the last boot.", ("node",), registry=self.registry)
         boot.labels(config.name).set(time.time())
+        self.clock_registry = CollectorRegistry()
+        clock = Gauge("node_time_seconds", "System time in Unix seconds.", ("node",), registry=self.clock_registry)
+        clock.labels(config.name).set_function(time.time)
 
     def boot(self) -> None:
         self.gpus.boot(self.boot_id)
@@ -116,13 +120,22 @@ class Agent:
 
     async def start_exporter(self) -> dict[str, Any]:
         """Give metrics again, and as they are now."""
-        self.exports, self.frozen = True, None
+        self.exports, self.frozen, self.clock_frozen = True, None, None
         return {"exports": True}
 
-    async def freeze_exporter(self) -> dict[str, Any]:
-        """From now on repeat the metrics of this moment, as an exporter does that has lost its source."""
+    async def freeze_exporter(self, with_clock: bool) -> dict[str, Any]:
+        """From now on repeat the metrics of this moment, as an exporter does that has lost its source.
+
+        Where its clock goes on nothing shows that; `with_clock` it stands still as well.
+        """
         self.frozen = generate_latest(self.registry)
+        self.clock_frozen = generate_latest(self.clock_registry) if with_clock else None
         return {"exports": self.exports}
+
+    def metrics(self) -> bytes:
+        """What a scrape is given."""
+        said = generate_latest(self.registry) if self.frozen is None else self.frozen
+        return said + (generate_latest(self.clock_registry) if self.clock_frozen is None else self.clock_frozen)
 
     async def _beat_forever(self) -> None:
         while True:
@@ -191,8 +204,7 @@ def build_app(agent: Agent) -> Starlette:
     async def metrics(_: Request) -> Response:
         if not agent.exports:
             return Response("the exporter does not run\n", 503)
-        body = generate_latest(agent.registry) if agent.frozen is None else agent.frozen
-        return Response(body, media_type="text/plain; version=1.0.0; charset=utf-8")
+        return Response(agent.metrics(), media_type="text/plain; version=1.0.0; charset=utf-8")
 
     async def status(_: Request) -> Response:
         return JSONResponse(agent.status())
@@ -209,7 +221,7 @@ def build_app(agent: Agent) -> Starlette:
             Route("/v1/status", status),
             post("/v1/exporter/start", lambda *_: agent.start_exporter()),
             post("/v1/exporter/stop", lambda *_: agent.stop_exporter()),
-            post("/v1/exporter/freeze", lambda *_: agent.freeze_exporter()),
+            post("/v1/exporter/freeze", lambda _, said: agent.freeze_exporter(said.get("with_clock") is True)),
             post("/v1/replicas/{name}/flip", replicas.flip_bit),
             post("/v1/replicas/{name}/errors", replicas.change_errors),
             post("/v1/replicas/{name}/restart", lambda name, _: replicas.restart(name)),

@@ -248,11 +248,11 @@ class Operations:
         processes = self._lab.processes
         return processes.entry(node).child.started_at if processes.alive(node) else None
 
-    async def set_exporter(self, node: str, up: bool, *, frozen: bool = False) -> Answer:
-        """Stop a node's exporter, start it again, or have it repeat what it gives now (`frozen`)."""
+    async def set_exporter(self, node: str, up: bool, *, frozen: bool = False, with_clock: bool = False) -> Answer:
+        """Stop a node's exporter, start it again, or have it repeat what it gives now (`frozen`, `with_clock`)."""
         self._running_node(node)
         verb = "stop" if not up else "freeze" if frozen else "start"
-        answer = await self._lab.call(node, "POST", f"/v1/exporter/{verb}", {})
+        answer = await self._lab.call(node, "POST", f"/v1/exporter/{verb}", {"with_clock": with_clock})
         self._events.add("exporter", node=node, up=up, frozen=frozen)
         return {"ok": True, "node": node, "exports": answer["exports"]}
 

@@ -10,7 +10,7 @@ import httpx
 
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.targets.base import Mechanism, Proof
-from tierdrill.targets.lab.faults.telemetry_loss import scrape
+from tierdrill.targets.lab.faults.telemetry_loss import CLOCK, scrape
 from tierdrill.targets.lab.lab_fault import LabFault, Parameters, State, known, seen, without_power
 from tierdrill.targets.silences import lift, silence, silences
 
@@ -94,9 +94,15 @@ def _look(client: LabClient, p: Parameters) -> tuple[dict[str, Any], list[str]]:
 
 
 def _repeats(client: LabClient, node: str) -> bool:
-    first = scrape(client, node)
+    """Whatever but its own time, which goes on: else the repetition would be told by an alert, and be mended."""
+    first = _said(client, node)
     time.sleep(HEARTBEATS_S)
-    return first[0] is True and first == scrape(client, node)
+    return first is not None and first == _said(client, node)
+
+
+def _said(client: LabClient, node: str) -> list[str] | None:
+    answered, body = scrape(client, node)
+    return [line for line in body.splitlines() if not line.startswith(CLOCK)] if answered else None
 
 
 def alertmanager_of(client: LabClient) -> httpx.Client:

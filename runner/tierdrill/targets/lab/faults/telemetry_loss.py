@@ -4,6 +4,7 @@ The witness asks for the metrics as Prometheus does, at the exporter itself; tha
 """
 
 import http.client
+import time
 from typing import Any
 
 from tierdrill.lab.client import LabClient, LabError
@@ -12,9 +13,11 @@ from tierdrill.targets.lab.lab_fault import LabFault, Parameters, State, connect
 
 TIMEOUT_S = 1.0
 MUST_HAVE = b"DCGM_FI_DEV_"
+CLOCK = "node_time_seconds{"
+BETWEEN_LOOKS_S = 0.2
 
 
-def _bind(client: LabClient, state: State, p: Parameters) -> Parameters:
+def bind_exporter(client: LabClient, state: State, p: Parameters) -> Parameters:
     node = known({one["name"]: one for one in state["nodes"]}, p["node"], "node")
     if not node["ready"]:
         raise TargetError(f"{p['node']} is not ready: it exports nothing as it is")
@@ -25,7 +28,7 @@ def _stop(client: LabClient, p: Parameters) -> object:
     return client.set_exporter(p["node"], False)
 
 
-def _start(client: LabClient, p: Parameters) -> object:
+def start_exporter(client: LabClient, p: Parameters) -> object:
     """A node that is off has no exporter to start; the one of its next boot runs."""
     return None if without_power(client, p["node"]) else client.set_exporter(p["node"], True)
 
@@ -43,9 +46,26 @@ def _back(client: LabClient, p: Parameters) -> Proof:
 
 
 def exporter_lost(client: LabClient, source: str) -> bool:
-    """Whether a source of metrics is a node that is well and exports nothing; no other source is."""
+    """Whether a source of metrics is a node that is well and exports nothing, or only what is old; no other is."""
     nodes: dict[str, Any] = {one["name"]: one for one in client.state()["nodes"]}
-    return bool(source in nodes and nodes[source]["ready"] and scrape(client, source)[0] is False)
+    if source not in nodes or not nodes[source]["ready"]:
+        return False
+    return scrape(client, source)[0] is False or clock_moves(client, source)[0] is False
+
+
+def clock_moves(client: LabClient, node: str) -> tuple[bool | None, str]:
+    """Whether the time that a node's exporter tells goes on (None: it tells none), and that in words."""
+    first = _time(client, node)
+    time.sleep(BETWEEN_LOOKS_S)
+    then = _time(client, node)
+    if first is None or then is None:
+        return None, f"the exporter of {node} does not tell its time"
+    return first != then, f"by the exporter of {node} {then - first:.2f} s passed in {BETWEEN_LOOKS_S:g} s"
+
+
+def _time(client: LabClient, node: str) -> float | None:
+    said = (line.rpartition(" ") for line in scrape(client, node)[1].splitlines() if line.startswith(CLOCK))
+    return next((float(value) for _, _, value in said), None)
 
 
 def _answer(client: LabClient, node: str) -> tuple[bool | None, str]:
@@ -77,4 +97,4 @@ def _witness(p: Parameters) -> str:
     return f"a scrape of the exporter of {p['node']}"
 
 
-FAULT = LabFault(Mechanism("the node's exporter is stopped, not its agent"), _bind, _stop, _start, _lost, _back)
+FAULT = LabFault(Mechanism("the node's exporter is stopped, not its agent"), bind_exporter, _stop, start_exporter, _lost, _back)
