@@ -97,4 +97,6 @@ def _witness(p: Parameters) -> str:
     return f"a scrape of the exporter of {p['node']}"
 
 
-FAULT = LabFault(Mechanism("the node's exporter is stopped, not its agent"), bind_exporter, _stop, start_exporter, _lost, _back)
+FAULT = LabFault(
+    Mechanism("the node's exporter is stopped, not its agent"), bind_exporter, _stop, start_exporter, _lost, _back
+)
