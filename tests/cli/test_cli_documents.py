@@ -307,6 +307,18 @@ def test_plan_shows_faults_phases_and_load_and_touches_nothing(
     assert not (tmp_path / "home").exists()
 
 
+def test_plan_and_run_say_what_the_lab_of_a_drill_lacks_here(
+    tmp_path: Path, plan_of: Callable[..., str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TIERDRILL_ETCD", str(tmp_path / "nowhere"))
+    lacks = f"TIERDRILL_ETCD names {tmp_path / 'nowhere'}, which is not a program"
+    assert lacks in json.loads(plan_of("quorum-lost", "--json"))["missing_here"]
+    assert "cannot be run here: TIERDRILL_ETCD names" in plan_of("quorum-lost")
+    assert "missing_here" not in json.loads(plan_of("node-loss", "--json"))  # only that lab has a state store
+    assert main(["--home", str(tmp_path / "home"), "run", "quorum-lost"]) == 2
+    assert lacks in capsys.readouterr().err
+
+
 def test_plan_as_a_program_touches_nothing(tmp_path: Path) -> None:
     home = tmp_path / "home"
     shown = tierdrill(home, "plan", "node-loss", "--variant", "blip")

@@ -41,6 +41,7 @@ TARGETS = {
     "link": st.tuples(HOSTS, HOSTS).map(">".join),
     "stream": st.just("batch"),
     "tier": st.just("critical"),
+    "store": st.sampled_from(["state-store", "state-store-1"]),
 }
 FAULTS = st.sampled_from(sorted(KINDS)).flatmap(lambda kind: st.tuples(st.just(kind), TARGETS[KINDS[kind].target_kind]))
 LIMITS = st.fixed_dictionaries({kind: st.integers(0, 3) for kind in ("node", "gpu", "replica", "link", "gateway")}).map(

@@ -61,8 +61,8 @@ def test_what_may_be_left_out_is_filled_in_and_what_may_not_is_named(kind: str) 
 
 
 def test_a_target_is_named_as_alerts_name_it() -> None:
-    told = {"node": "n", "gpu": "n/0", "replica": "r", "link": "a>b", "gateway": "g", "stream": "s", "tier": "t"}
-    given = {"replica": "r", "node": "n", "source": "a", "destination": "b", "gateway": "g", "stream": "s", "tier": "t"}
+    same = {"replica": "r", "node": "n", "gateway": "g", "stream": "s", "tier": "t", "store": "e"}
+    told, given = {**same, "gpu": "n/0", "link": "a>b"}, {**same, "source": "a", "destination": "b"}
     assert {fault.target_kind: fault.target(given) for fault in KINDS.values()} == told
     assert set(told) == set(IDENTITY)
     assert KINDS["gpu-fallen-off-bus"].target({**given, "gpu": 3}) == "n/3"

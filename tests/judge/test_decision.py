@@ -107,6 +107,7 @@ def test_blind_monitoring_explains_what_was_not_heard_but_no_failed_request(sett
         ("gateway-a", FAULT_AT + 2, True),
         ("gateway-a", FAULT_AT - 3, False),
         ("node-2", FAULT_AT - 3, True),
+        ("node-2-member", FAULT_AT - 3, True),
         ("prometheus", FAULT_AT + 2, False),
         ("load", FAULT_AT + 2, False),
     ],

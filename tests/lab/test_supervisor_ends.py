@@ -65,8 +65,8 @@ def small(name: str = "small", **changes: object) -> LabConfig:
 
 
 @contextmanager
-def lab(home: Path) -> Iterator[tuple[LabState, Child, LabClient]]:
-    state, child = start_lab(small(), home)
+def lab(home: Path, **changes: object) -> Iterator[tuple[LabState, Child, LabClient]]:
+    state, child = start_lab(small(**changes), home)
     try:
         with LabClient(state) as client:
             yield state, child, client

@@ -691,6 +691,21 @@ class TestSheddingAndTelemetry:
         fired = [*never(alert, 1, 23.5), Expected(24, alert, 1), Expected(39, alert, 1), *never(other, 1, 39)]
         check_scenario(tmp_path, every, fired if fires else never(alert, 1, 39))
 
+    @pytest.mark.parametrize(("lost", "lasts_s", "fires"), [(2, BLIP_S + 1.5, 0), (2, 20.0, 1), (1, 20.0, 0)])
+    def test_a_state_store_without_a_quorum_is_a_page(
+        self, tmp_path: Path, lost: int, lasts_s: float, fires: int
+    ) -> None:
+        every = self._all()
+        for number in (1, 2, 3):
+            labels = f'{{instance="state-store-{number}",store="state-store",job="state-store"}}'
+            gone = number <= lost
+            every["up" + labels] = between(20, 20 + lasts_s, TOTAL_S, 0, 1) if gone else constant(1, TOTAL_S)
+            leads = between(20, 20 + lasts_s, TOTAL_S, None if gone else 0, 1)
+            every["etcd_server_has_leader" + labels] = leads if lost > 1 or gone else constant(1, TOTAL_S)
+        alert = firing("StateQuorumLost", store="state-store", severity="page")
+        fired = [*never(alert, 1, 23.5), Expected(24, alert, 1), Expected(39, alert, 1)]
+        check_scenario(tmp_path, every, fired if fires else never(alert, 1, 39))
+
     @pytest.mark.parametrize("name", ["TelemetryAbsent", "RouterDown"])
     def test_a_gateways_pod_that_was_replaced_is_missed_by_nobody(self, tmp_path: Path, name: str) -> None:
         every = self._all()

@@ -11,10 +11,12 @@ from tierdrill.monitoring import binaries
 from tierdrill.monitoring.binaries import (
     MonitoringUnavailable,
     fetch,
+    fetch_etcd,
     find,
     locate,
     relocate,
     require,
+    require_etcd,
     working_directory,
 )
 
@@ -63,6 +65,10 @@ case " $* " in
   *" update "*) [ -n "$FAIL_UPDATE" ] && { echo "W: Failed to fetch mirror" >&2; }; exit 0 ;;
   *" download "*) [ -n "$FAIL_UPDATE" ] && { echo "E: no source" >&2; exit 100; }
                   [ -n "$HANG" ] && exec sleep 30
+                  case $last in etcd-server)
+                    [ -n "$NO_ETCD" ] && { echo "E: no such package" >&2; exit 100; }
+                    echo three > etcd-server_1.deb; exit 0 ;;
+                  esac
                   echo one > prometheus_1.deb; echo two > prometheus-alertmanager_1.deb ;;
 esac
 """
@@ -71,11 +77,13 @@ for last; do :; done
 [ -n "$TAMPERED" ] && echo "$last was replaced on its way" >> "$last"_1.deb
 case $last in
   prometheus) echo "SHA256: 2c8b08da5ce60398e1f19af0e5dccc744df274b826abe585eaba68c525434806" ;;
+  etcd-server) echo "SHA256: f6936912184481f5edd4c304ce27c5a1a827804fc7f329f43d273b8621870776" ;;
   *) echo "SHA256: 27dd8ed44a83ff94d557f9fd0412ed5a8cbca69ea04922d88c01184a07300a5a" ;;
 esac
 """
 DPKG = """#!/bin/sh
 mkdir -p "$3/usr/bin" "$3/etc"
+case $2 in *etcd*) CONTENTS=etcd ;; esac
 for name in ${CONTENTS-prometheus promtool prometheus-alertmanager amtool}; do
   printf '#!/bin/sh\\n' > "$3/usr/bin/$name"; chmod 755 "$3/usr/bin/$name"
 done
@@ -94,20 +102,33 @@ def apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "tools"
 
 
-def test_fetching_puts_four_programs_into_the_tools(apt: Path) -> None:
+def test_fetching_puts_every_program_into_the_tools(apt: Path) -> None:
     said: list[str] = []
     found = fetch(apt, said.append)
+    fetch_etcd(apt, said.append)
     assert found.prometheus == apt / "usr/bin/prometheus"
     assert sorted(path.name for path in (apt / "usr/bin").iterdir()) == [
         "amtool",
+        "etcd",
         "prometheus",
         "prometheus-alertmanager",
         "promtool",
     ]
     assert [path.name for path in apt.iterdir()] == ["usr"]  # nothing else is left
-    assert len(said) == 6
-    assert sum("SHA-256" in line for line in said) == 2  # of each package, which one it had
+    assert len(said) == 11
+    assert sum("SHA-256" in line for line in said) == 3  # of each package, which one it had
     assert fetch(apt, said.append) == found
+
+
+def test_without_etcd_labs_with_a_state_store_say_what_is_missing(apt: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_ETCD", "1")
+    said: list[str] = []
+    fetch_etcd(apt, said.append)
+    assert said[-1].startswith("no etcd, and no drills of the state store: ") and "no such package" in said[-1]
+    with pytest.raises(MonitoringUnavailable, match=r"needs etcd, which was not found; .*apt-get install etcd-server"):
+        require_etcd(apt, {"PATH": ""})
+    etcd = _program(apt / "usr/bin/etcd")
+    assert require_etcd(apt, {"PATH": ""}) == etcd
 
 
 @pytest.mark.parametrize(

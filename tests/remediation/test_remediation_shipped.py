@@ -26,6 +26,8 @@ REPLICA = {"replica": "assistant-1", "node": "node-2", "model": "assistant", "ti
 GPU = {"node": "node-2", "gpu": "0", "UUID": "GPU-1"}
 SILENT = {"source": "node-2"}
 UNSEEN: Facts = {("exporter.lost", "node-2"): True}
+STORE = {"store": "state-store"}
+LEADERLESS: Facts = {("store.quorum", "state-store"): False}
 ROUTER = {"gateway": "gateway-a"}
 TIER = {"tier": "critical"}
 CLOSED: Facts = {("gateway.router", "gateway-a"): "fails-closed", ("gateway.serves", "gateway-a"): False}
@@ -54,6 +56,7 @@ class Platform(FakePort):
             ("gateway.serves", "gateway-a"): True,
             ("exporter.lost", "node-2"): False,
             ("exporter.lost", "gateway-a"): False,
+            ("store.quorum", "state-store"): True,
             **broken,
         }
 
@@ -86,6 +89,7 @@ def _effects(action: str, arguments: dict[str, Any]) -> Facts:
         "set-flag": lambda: {("gateway.serves", arguments["gateway"]): True},
         "restart-exporter": lambda: {("exporter.lost", arguments["node"]): False},
         "restart-gateway": lambda: {("gateway.router", arguments["gateway"]): "picking"},
+        "restart-members": lambda: {("store.quorum", arguments["store"]): True},
         "set-retry-budget": dict,
         "revert-policy": lambda: {("tier.policy", "critical"): "as-configured"},
         "shed": lambda: {("tier.shed", arguments["tier"]): arguments["fraction"]},
@@ -195,6 +199,7 @@ OFF_BUS = {("gpu.state", "node-2/0"): "fallen_off_bus", ("tier.ready_share", "cr
         ("RouterFailsClosed", ROUTER, CLOSED, ("reopen-router", "gateway-a"), ["set-flag", "restart-gateway"]),
         ("RouterDown", ROUTER, DOWN, ("restart-router", "gateway-a"), ["restart-gateway"]),
         ("TelemetryAbsent", SILENT, UNSEEN, ("restart-exporter", "node-2"), ["restart-exporter"]),
+        ("StateQuorumLost", STORE, LEADERLESS, ("restart-state-store", "state-store"), ["restart-members"]),
         ("TelemetryStale", SILENT, UNSEEN, ("restart-stale-exporter", "node-2"), ["restart-exporter"]),
         ("TierInversion", TIER, TURNED, ("revert-config", "critical"), ["revert-policy"]),
         ("ServingCapacityLow", {}, {}, ("shed-best-effort", "best-effort"), ["shed", "shed"]),
@@ -241,6 +246,7 @@ def test_critical_is_moved_before_standard() -> None:
         ("RouterDown", ROUTER, {}),
         ("RouterDown", ROUTER, CLOSED),
         ("TelemetryAbsent", SILENT, {}),
+        ("StateQuorumLost", STORE, {}),
         ("TelemetryStale", SILENT, {}),
         ("TelemetryAbsent", {"source": "gateway-a"}, UNSEEN),
         ("RouterFailsClosed", ROUTER, {**CLOSED, **DOWN}),

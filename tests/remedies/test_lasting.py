@@ -9,12 +9,16 @@ import pytest
 from tierdrill.remedies.remedy import Setting
 from tierdrill.remedies.remedy_registry import REMEDIES, settings_of
 
-LEAVE_NOTHING = {"restart-replica", "power-cycle", "restart-gateway", "restart-exporter", "notify", "revert-policy"}
+LEAVE_NOTHING = {
+    "restart-replica", "power-cycle", "restart-gateway", "restart-exporter", "restart-members", "notify",
+    "revert-policy",
+}  # fmt: skip
 """Something was started again, or somebody was told: there is nothing to put back."""
 
 WHERE: dict[str, Any] = {
     "node": "node-1", "gateway": "gateway-a", "tier": "standard", "fraction": 0.5, "weight": 0, "flag": "retries",
     "replica": "assistant-0", "value": True, "message": "x", "rate": 5.0, "ratio": 0.1,
+    "store": "state-store",
 }  # fmt: skip
 
 

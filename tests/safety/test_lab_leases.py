@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.lab.test_state_store import ETCD_HERE, needs_etcd
 from tests.lab.test_supervisor_ends import lab
+from tierdrill.faults.kind import FaultKind
 from tierdrill.faults.registry import KINDS, checked_parameters
 from tierdrill.injection.undo import await_proof
 from tierdrill.lab.client import LabClient
@@ -25,6 +27,7 @@ WHERE: dict[str, dict[str, Any]] = {
     "link": {"source": "gateway-a", "destination": "node-1"},
     "gateway": {"gateway": "gateway-a"},
     "tier": {"tier": "critical"},
+    "store": {"store": "state-store-1"},
 }
 """By kind of target. What befalls a stream of the load ends with the load, which ends with its runner."""
 
@@ -33,11 +36,21 @@ HERE: dict[str, dict[str, Any]] = {
     "bit-flip": {"weight": 100},
     "priority-swap": {"of_tier": "best-effort"},
     "model-drift": {"model": "assistant"},
+    "state-quorum-lost": {"store": "state-store"},
 }
-"""Noise that does not end by itself, a weight that this small lab's models have, its other tier, and its model."""
+"""Noise that does not end by itself, a weight that this small lab's models have, its other tier, its model, its whole
+store.
+"""
+
+
+def of_store(fault: FaultKind) -> bool:
+    return fault.target_kind == "store"
+
 
 FAULTS = [
-    (kind, {**WHERE[fault.target_kind], **HERE.get(kind, {})})
+    pytest.param(
+        kind, {**WHERE[fault.target_kind], **HERE.get(kind, {})}, id=kind, marks=needs_etcd if of_store(fault) else ()
+    )
     for kind, fault in KINDS.items()
     if kind in MECHANISMS and fault.target_kind != "stream"
 ]
@@ -46,11 +59,11 @@ FAULTS = [
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, LabState, LabClient]]:
     home = tmp_path_factory.mktemp("leases")
-    with lab(home) as (state, _, client):
+    with lab(home, etcd=str(ETCD_HERE) if ETCD_HERE else None) as (state, _, client):
         yield home, state, client
 
 
-@pytest.mark.parametrize(("kind", "parameters"), FAULTS, ids=[kind for kind, _ in FAULTS])
+@pytest.mark.parametrize(("kind", "parameters"), FAULTS)
 def test_a_fault_that_nobody_looks_after_ends(
     kind: str, parameters: dict[str, Any], small: tuple[Path, LabState, LabClient]
 ) -> None:

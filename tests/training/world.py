@@ -27,6 +27,7 @@ ALERTS = {
     "link-partition": "EndpointUnreachable",
     "router-fail-closed": "RouterFailsClosed",
     "priority-swap": "TierInversion",
+    "state-quorum-lost": "StateQuorumLost",
     "bit-flip": "ReplicaAnswersWrong",
 }
 ENDS = {
@@ -39,6 +40,7 @@ ENDS = {
     "link-partition": ("set-weight", "run-playbook"),
     "router-fail-closed": ("restart-gateway", "run-playbook", "set-flag"),
     "priority-swap": ("run-playbook",),
+    "state-quorum-lost": ("restart-members", "run-playbook"),
     "bit-flip": ("restart-replica", "replace-replica", "run-playbook"),
 }
 REMEDIES = {

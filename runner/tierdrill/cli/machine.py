@@ -42,18 +42,19 @@ def packages() -> Finding:
 
 
 def monitoring(tools: Path) -> list[Finding]:
-    """Prometheus, Alertmanager and their checkers."""
-    from tierdrill.monitoring.binaries import NAMES, MonitoringUnavailable, locate
+    """Prometheus, Alertmanager and their checkers; etcd, which only labs with a state store need."""
+    from tierdrill.monitoring.binaries import ETCD, NAMES, MonitoringUnavailable, locate
 
     findings = []
-    for name in NAMES:
+    for name in (*NAMES, ETCD):
+        need = name in NAMES
         try:
             path = locate(name, tools)
         except MonitoringUnavailable as error:
-            findings.append(Finding(name, False, True, str(error)))
+            findings.append(Finding(name, False, need, str(error)))
             continue
         seen = f"{_version(path)} at {path}" if path else "not found; `tierdrill doctor --fetch` gets it without root"
-        findings.append(Finding(name, path is not None, True, seen))
+        findings.append(Finding(name, path is not None, need, seen))
     return findings
 
 
@@ -132,7 +133,8 @@ def findings(tools: Path, state: Path) -> list[Finding]:
 def _version(path: Path) -> str:
     ok, seen = _try([str(path), "--version"])
     words = seen.split()
-    return words[words.index("version") + 1] if ok and "version" in words[:-1] else "unknown version"
+    at = next((at for at, word in enumerate(words[:-1]) if word.lower().rstrip(":") == "version"), None)
+    return words[at + 1] if ok and at is not None else "unknown version"
 
 
 def _try(command: Sequence[str]) -> tuple[bool, str]:

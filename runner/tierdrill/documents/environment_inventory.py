@@ -23,6 +23,7 @@ class Inventory:
     tiers: tuple[str, ...]
     streams: tuple[str, ...] = ()
     tier_of: Mapping[str, str] = field(default_factory=dict)
+    stores: tuple[str, ...] = ()
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -38,6 +39,7 @@ class Inventory:
     def layout(self) -> Layout:
         """What falls with a node: its GPUs. Where replicas will be only the platform knows."""
         falls = {node: tuple(gpu for gpu in self.gpus if gpu.startswith(f"{node}/")) for node in self.nodes}
+        falls |= {one: tuple(other for other in self.stores if other.startswith(f"{one}-")) for one in self.stores}
         return Layout(self.links, falls, self.tier_of)
 
     def of_kind(self, kind: str) -> tuple[str, ...]:
@@ -49,6 +51,7 @@ class Inventory:
             "gateway": self.gateways,
             "tier": self.tiers,
             "stream": self.streams,
+            "store": self.stores,
         }
         return by_kind.get(kind, ())
 
@@ -76,6 +79,7 @@ def inventory_of(
         tiers=named,
         streams=streams,
         tier_of=tier_of,
+        stores=shape.stores,
     )
 
 

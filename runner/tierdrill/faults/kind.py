@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from tierdrill.text import Explained
 
-TargetKind = Literal["node", "gpu", "replica", "link", "gateway", "stream", "tier"]
+TargetKind = Literal["node", "gpu", "replica", "link", "gateway", "stream", "tier", "store"]
 
 
 class UnknownFault(Explained, ValueError):
@@ -68,6 +68,7 @@ IDENTITY: Mapping[TargetKind, tuple[Parameter, ...]] = {
     "gateway": (Parameter("gateway", "the gateway's name, such as gateway-a"),),
     "stream": (Parameter("stream", "the stream's name in the drill's load, such as batch"),),
     "tier": (Parameter("tier", "the tier's name, such as critical"),),
+    "store": (Parameter("store", "the state store, state-store, or one of its members, such as state-store-1"),),
 }
 """The arguments that say what is hit; the undo of a fault must repeat them."""
 

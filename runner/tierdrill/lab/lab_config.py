@@ -170,6 +170,7 @@ class LabConfig:
     With `means` it is in namespace mode, else in portable mode.
     `overrides` are rules that its gateways do not enforce until then: TIER/RULE to Unix seconds. `environment` and
     `tiers_document` name the documents that it was brought up from.
+    `etcd` is the binary of its state store; None: it has none.
     """
 
     name: str
@@ -194,6 +195,7 @@ class LabConfig:
     tiers_document: str = ""
     prometheus: PrometheusConfig = PrometheusConfig()
     alertmanager: AlertmanagerConfig = AlertmanagerConfig()
+    etcd: str | None = None
 
     def tier(self, name: str) -> TierConfig:
         """The tier of that name; KeyError if there is none."""

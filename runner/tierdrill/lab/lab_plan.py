@@ -37,6 +37,7 @@ def lab_config(
     alertmanager: Path | None,
     rules: Mapping[str, str],
     alertmanager_text: str,
+    etcd: Path | None = None,
     outlives_starter: bool = False,
     means: Means | None = None,
 ) -> LabConfig:
@@ -74,6 +75,7 @@ def lab_config(
             means=means,
             environment=environment.metadata.name,
             tiers_document=tiers.metadata.name,
+            etcd=str(etcd) if etcd else None,
             prometheus=PrometheusConfig(
                 binary=str(prometheus) if prometheus else None,
                 scrape_interval_s=environment.clock.scrape_interval,

@@ -26,6 +26,7 @@ INFRASTRUCTURE_LABELS: Mapping[str, tuple[str, ...]] = {
     "RouterDown": ("gateway", "severity"),
     "RouterFailsClosed": ("gateway", "severity"),
     "RouterFailsOpen": ("gateway", "severity"),
+    "StateQuorumLost": ("store", "severity"),
     "ServingCapacityLow": ("severity",),
     "TierShedding": ("tier", "severity"),
     "TelemetryAbsent": ("source", "severity"),

@@ -1,4 +1,4 @@
-"""Finding Prometheus and Alertmanager, and fetching them where they are not installed, as root or as anybody.
+"""Finding Prometheus, Alertmanager and etcd, and fetching them where they are not installed, as root or as anybody.
 
 Found in this order: a variable (TIERDRILL_PROMETHEUS=/path), the tools folder, PATH. Fetching unpacks Debian's
 packages into the tools folder by apt's download with private directories: nothing is installed, no service starts, no
@@ -25,9 +25,13 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "promtool": ("promtool",),
     "amtool": ("amtool",),
 }
-"""Programs by the names they go by: Debian's first, upstream's second."""
+"""Programs that every lab needs, by the names they go by: Debian's first, upstream's second."""
+
+ETCD = "etcd"
+"""Of labs with a state store alone; it goes by one name."""
 
 PACKAGES = ("prometheus", "prometheus-alertmanager")
+ETCD_PACKAGE = "etcd-server"
 UPDATE_TIMEOUT_S = 120.0
 DOWNLOAD_TIMEOUT_S = 300.0
 UNPACK_TIMEOUT_S = 60.0
@@ -73,7 +77,7 @@ def locate(program: str, tools: Path | None = None, env: Mapping[str, str] | Non
     # An empty entry of PATH means the current folder: never search that.
     folders += [folder for folder in settings.get("PATH", os.defpath).split(os.pathsep) if folder]
     search = os.pathsep.join(folders)
-    for name in NAMES[program] if search else ():
+    for name in NAMES.get(program, (program,)) if search else ():
         if found := shutil.which(name, path=search):
             return Path(found).absolute()
     return None
@@ -95,30 +99,60 @@ def require(tools: Path | None = None, env: Mapping[str, str] | None = None) -> 
     raise MonitoringUnavailable(f"not found: {', '.join(missing)}; {BY_HAND}")
 
 
+def require_etcd(tools: Path | None = None, env: Mapping[str, str] | None = None) -> Path:
+    """Where etcd is; MonitoringUnavailable says what to do where it is not."""
+    if (found := locate(ETCD, tools, env)) is None:
+        raise MonitoringUnavailable(
+            "a lab with a state store needs etcd, which was not found; install it yourself (Debian, Ubuntu: apt-get"
+            f" install {ETCD_PACKAGE}), or name the program with TIERDRILL_ETCD"
+        )
+    return found
+
+
 def fetch(tools: Path, progress: Callable[[str], None]) -> Binaries:
     """Fetch into the tools folder and return what is there. All or nothing: an interrupted fetch leaves the folder as
     it was.
     """
-    for command in ("apt-get", "dpkg-deb"):
-        if shutil.which(command) is None:
-            raise MonitoringUnavailable(f"cannot fetch Prometheus: {command} is not on this machine; {BY_HAND}")
-    if not DPKG_STATUS.exists():
-        raise MonitoringUnavailable(f"cannot fetch Prometheus: {DPKG_STATUS} is not on this machine; {BY_HAND}")
-    tools.mkdir(parents=True, exist_ok=True)
-    # Beside the target, so that the last step is a rename; private, so that two fetches do not meet.
-    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=tools) as scratch:
-        _fetch_into(Path(scratch), tools, progress)
+    _fetch(PACKAGES, NAMES, tools, progress)
     return require(tools)
 
 
-def _fetch_into(scratch: Path, tools: Path, progress: Callable[[str], None]) -> None:
+def fetch_etcd(tools: Path, progress: Callable[[str], None]) -> None:
+    """As `fetch`, for etcd; where its package cannot be had, that is told alone, for only few drills need it."""
+    try:
+        _fetch((ETCD_PACKAGE,), {ETCD: (ETCD,)}, tools, progress)
+    except MonitoringUnavailable as error:
+        progress(f"no etcd, and no drills of the state store: {str(error).removesuffix(f'; {BY_HAND}')}")
+
+
+def _fetch(
+    wanted: Sequence[str], programs: Mapping[str, Sequence[str]], tools: Path, progress: Callable[[str], None]
+) -> None:
+    for command in ("apt-get", "dpkg-deb"):
+        if shutil.which(command) is None:
+            raise MonitoringUnavailable(f"cannot fetch {wanted[0]}: {command} is not on this machine; {BY_HAND}")
+    if not DPKG_STATUS.exists():
+        raise MonitoringUnavailable(f"cannot fetch {wanted[0]}: {DPKG_STATUS} is not on this machine; {BY_HAND}")
+    tools.mkdir(parents=True, exist_ok=True)
+    # Beside the target, so that the last step is a rename; private, so that two fetches do not meet.
+    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=tools) as scratch:
+        _fetch_into(Path(scratch), wanted, programs, tools, progress)
+
+
+def _fetch_into(
+    scratch: Path,
+    wanted: Sequence[str],
+    programs: Mapping[str, Sequence[str]],
+    tools: Path,
+    progress: Callable[[str], None],
+) -> None:
     apt = ["apt-get", "-q", *_private_apt(scratch)]
     began = time.monotonic()
     progress("reading the package lists")
     # apt calls an update a success when it could reach nothing: what it said then explains the download's failure.
     warnings = _run([*apt, "update"], scratch, UPDATE_TIMEOUT_S).stderr
-    progress(f"downloading {' and '.join(PACKAGES)}")
-    _run([*apt, "download", *PACKAGES], scratch, DOWNLOAD_TIMEOUT_S, before=warnings)
+    progress(f"downloading {' and '.join(wanted)}")
+    _run([*apt, "download", *wanted], scratch, DOWNLOAD_TIMEOUT_S, before=warnings)
     packages = sorted(scratch.glob("*.deb"))
     for package in packages:
         name = package.name.partition("_")[0]
@@ -130,8 +164,9 @@ def _fetch_into(scratch: Path, tools: Path, progress: Callable[[str], None]) -> 
     for package in packages:
         _run(["dpkg-deb", "-x", str(package), str(root)], scratch, UNPACK_TIMEOUT_S)
     binaries = root / "usr" / "bin"
-    if find(root, {"PATH": ""}) is None:
-        raise MonitoringUnavailable(f"the packages {', '.join(PACKAGES)} hold not all of {', '.join(NAMES)}; {BY_HAND}")
+    if any(locate(program, root, {"PATH": ""}) is None for program in programs):
+        held = f"the packages {', '.join(wanted)} hold not all of {', '.join(programs)}"
+        raise MonitoringUnavailable(f"{held}; {BY_HAND}")
     for name in NAMES["alertmanager"]:
         if (binaries / name).is_file():
             relocate(binaries / name)
@@ -140,11 +175,11 @@ def _fetch_into(scratch: Path, tools: Path, progress: Callable[[str], None]) -> 
     if (templates := root / "usr" / TEMPLATES).is_dir():
         # Before the programs: a fetch that ends here is done again, as they are what is looked for.
         shutil.copytree(templates, tools / "usr" / TEMPLATES, dirs_exist_ok=True)
-    for names in NAMES.values():
+    for names in programs.values():
         for name in names:
             if (binaries / name).is_file():
                 (binaries / name).replace(target / name)
-    progress(f"Prometheus and Alertmanager are in {target} ({time.monotonic() - began:.0f} s)")
+    progress(f"{' and '.join(wanted)}: unpacked into {target} ({time.monotonic() - began:.0f} s)")
 
 
 def verified(package: Path, listed: str) -> str:

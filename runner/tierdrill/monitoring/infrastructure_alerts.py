@@ -35,6 +35,7 @@ HOLD_S: Mapping[str, float] = {
     "RouterDown": 4.0,
     "RouterFailsClosed": 3.0,
     "RouterFailsOpen": 3.0,
+    "StateQuorumLost": 4.0,
     "ServingCapacityLow": 2.0,
     "TierShedding": 0.0,
     "TelemetryAbsent": 5.0,
@@ -57,6 +58,7 @@ is seen true for at most D plus one scrape, so `for` must exceed that:
   before. Both have the same value on purpose: a node's loss is both, and the playbook that the first one starts ends
   the second.
 - RouterDown: a blip of 1.5 s and a start of 1 to 2 s until its metrics are scraped again.
+- StateQuorumLost: a blip of 1.5 s, a start of the members, and an election, which takes one to two seconds.
 - TelemetryAbsent: a restart of an exporter and two missed scrapes are no news, nor is a lost node's silence until the
   control plane's grace is over. That Prometheus itself has just started is kept out by PROMETHEUS_SETTLES.
 - TelemetryStale: the window in which its time must not have changed (3 s in the lab) outlasts any blip by itself.
@@ -87,6 +89,7 @@ STARTING_MAX = "15s"
 SCRAPES_BETWEEN_EJECTIONS = 3
 """Scrapes within which a replica counts as ejected still: between two ejections it has the one request of its trial."""
 
+_MEMBERS = 'up{job="state-store"}'
 _NODE_READY = f"max by (node) ({NODE_READY_SERIES}) == 1"
 _NODE_METRICS = f"count by (node) ({on_node('DCGM_FI_DEV_XID_ERRORS')})"
 _WRONG = "count by (model, tier) (tierdrill_replica_answers_right == 0)"
@@ -222,6 +225,17 @@ def infrastructure_alerts(clock: Clock, slower_s: float = 0.0) -> list[dict[str,
             "{{ $labels.gateway }} serves without order between the tiers",
             "The gateway has lost its endpoint picker and fails open: requests are served in turn, with no priority, no"
             " reserved slots and no shedding. Under load the important tiers are not protected: restart it.",
+        ),
+        _alert(
+            "StateQuorumLost",
+            f"max by (store) (etcd_server_has_leader) == 0 or count by (store) ({_MEMBERS} == 0)"
+            f" > count by (store) ({_MEMBERS}) / 2",
+            "page",
+            "{{ $labels.store }} has no quorum: policy, flags and overrides cannot be changed",
+            "Too few members of the state store run for any of them to lead. Gateways go on by the policy they read"
+            " last, so customers feel nothing yet; but nobody can shed, switch or override, and a gateway that starts"
+            " now knows no more than its configuration. Start the members that have ended, on the data they have. Never"
+            " remove a member's data, and leave the gateways alone: they are what still knows the policy.",
         ),
         _alert(
             "ServingCapacityLow",

@@ -105,7 +105,7 @@ def retarget(scope: Scope, kind: str, target: str) -> Scope:
         labels["node"], _, labels["gpu"] = target.partition("/")
     elif kind == "link":
         labels["gateway"], _, labels["node"] = target.partition(">")
-    elif kind in ("node", "replica", "gateway", "tier"):
+    elif kind in ("node", "replica", "gateway", "tier", "store"):
         labels[kind] = target
     return Scope(scope.alert, labels, target)
 

@@ -53,6 +53,7 @@ FACTS: Mapping[str, Fact] = {
             "how requests find a replica",
         ),
         Fact("gateway.serves", "gateway", YES_OR_NO, "requests find a replica, by the picker or without it"),
+        Fact("store.quorum", "store", YES_OR_NO, "a member reads by a quorum of the store's members"),
         Fact("exporter.lost", "exporter", YES_OR_NO, "the node is well, and its exporter has no metrics or old ones"),
     )
 }  # fmt: skip

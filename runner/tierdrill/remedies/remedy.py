@@ -19,7 +19,7 @@ PROMETHEUS = "Prometheus"
 AN_INDEX, A_RATE = "a GPU's index", "requests a second, or none"
 UNSET: Any = object()
 
-TargetForm = Literal["", "replica", "node", "place", "link", "gateway", "tier", "flag"]
+TargetForm = Literal["", "replica", "node", "place", "link", "gateway", "tier", "store", "flag"]
 SettingKind = Literal["shed", "caps", "retries", "weights", "flags", "cordon", "places"]
 GATEWAY_KINDS = ("shed", "caps", "retries", "weights", "flags")
 """Settings that each gateway has for itself."""
@@ -63,6 +63,7 @@ TARGETS: Mapping[TargetForm, TargetArguments] = {
     "link": TargetArguments((_NODE, _GPU, ONE_GATEWAY), "node", "[GATEWAY>]NODE[/GPU]", "node or GPU"),
     "gateway": TargetArguments((Argument("gateway", "gateway"),), "gateway", "GATEWAY", "gateway"),
     "tier": TargetArguments((Argument("tier", "tier"),), "tier", "TIER", "tier"),
+    "store": TargetArguments((Argument("store", "store"),), "store", "STORE", "state store"),
     "flag": TargetArguments((Argument("flag", "flag"),), "gateway", "FLAG", "flag"),
 }
 """The arguments that say on what a remedy acts, the one that must be there first."""
@@ -100,7 +101,7 @@ class RemedyKind:
       it), `look` with which of judge.checks.remedy_effects.Witnesses, and `seen` what.
     - `tier_rule` is the rule of the tiers that it may break. `harmless` gives something back or only tells somebody.
     - `repeats`: to do it twice is more than to do it once. `ends_replicas`: replicas end by it, and begin elsewhere.
-    - `needs` is what not every deployment offers: its gateways' settings, its nodes' power, its exporters.
+    - `needs` is what not every deployment offers: its gateways' settings, its nodes' power, its exporters, its store.
     """
 
     name: str
@@ -119,7 +120,7 @@ class RemedyKind:
     harmless: bool = False
     repeats: bool = False
     ends_replicas: bool = False
-    needs: Literal["", "gateway", "power", "exporter"] = ""
+    needs: Literal["", "gateway", "power", "exporter", "store"] = ""
     in_playbooks: bool = True
     any_arguments: bool = False
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tierdrill.process.signals import StopSignal
 
 
-TargetKind = Literal["node", "gpu", "replica", "link", "gateway", "stream", "tier", "service"]
+TargetKind = Literal["node", "gpu", "replica", "link", "gateway", "stream", "tier", "store", "service"]
 
 SABOTAGE = "sabotage"
 """The kind of an order that cuts a safety net."""

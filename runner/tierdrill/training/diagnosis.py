@@ -202,6 +202,14 @@ def inverted_tiers(seen: Seen) -> list[Finding]:
     )  # fmt: skip
 
 
+def leaderless_stores(seen: Seen) -> list[Finding]:
+    """A store without a quorum: its members are started. Nobody is worse off, so it comes after what customers feel."""
+    return _one_playbook_each(
+        seen, "StateQuorumLost", "leaderless-store", "restart-state-store", lambda store: 2,
+        "{} has no leader, and no policy can be changed",
+    )  # fmt: skip
+
+
 def hot_gpus(seen: Seen) -> list[Finding]:
     """Heat: best effort gives way first, then the hot GPUs get less, as far as enough others are left."""
     hot = seen.about("GpuThermalThrottle")
@@ -227,5 +235,6 @@ def _lowest(seen: Seen) -> str | None:
 
 RULES: tuple[Rule, ...] = (
     *(lost_gpus, lost_nodes, broken_replicas, wrong_answers, bad_paths, closed_routers, inverted_tiers, hot_gpus),
+    leaderless_stores,
 )
 RANK_OF_CAUSE = {"wrong-automation": 0, "dead-node": 1, "lost-gpu": 2}

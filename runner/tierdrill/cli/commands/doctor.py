@@ -12,7 +12,7 @@ from tierdrill.text import table
 
 
 @click.command("doctor")
-@click.option("--fetch", is_flag=True, help="Download Prometheus and Alertmanager if missing; needs no root.")
+@click.option("--fetch", is_flag=True, help="Download Prometheus, Alertmanager and etcd if missing; needs no root.")
 @click.option("--quiet", is_flag=True, help="Only show what is missing.")
 @json_option
 @click.pass_obj
@@ -64,7 +64,12 @@ def command(here: Surroundings, fetch: bool, quiet: bool, as_json: bool) -> int:
 
 
 def _fetch(here: Surroundings) -> None:
-    from tierdrill.monitoring.binaries import fetch, find
+    from tierdrill.monitoring.binaries import ETCD, fetch, fetch_etcd, find, locate
+
+    def tell(text: str) -> None:
+        click.echo(text, err=True)
 
     if find(here.tools) is None:
-        fetch(here.tools, lambda text: click.echo(text, err=True))
+        fetch(here.tools, tell)
+    if locate(ETCD, here.tools) is None:
+        fetch_etcd(here.tools, tell)

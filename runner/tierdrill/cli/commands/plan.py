@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tierdrill.cli.completion import complete_drill, complete_variant
-from tierdrill.cli.drill_documents import changed_setting, in_mode
+from tierdrill.cli.drill_documents import changed_setting, check_place, in_mode
 from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.load_size import tier_loads
 from tierdrill.cli.options import echo_json, environment_option, json_option, mode_option, set_option
@@ -19,6 +19,7 @@ from tierdrill.text import plural, table, visible
 
 if TYPE_CHECKING:
     from tierdrill.conductor.plan import Plan
+    from tierdrill.documents.catalogue import DrillSetting
     from tierdrill.targets.base import Preview
 
 
@@ -59,17 +60,32 @@ def command(
     setting = in_mode(changed_setting(here.catalogue, drill, sets, (), environment), mode)
     plan = make_plan(setting, f"{drill}-planned", variant, mechanisms_of(setting.environment))
     preview = preview_of(plan)
+    missing = _missing_here(here, setting)
     if as_json:
-        echo_json({**_document(plan), **({"preview": asdict(preview)} if preview is not None else {})})
+        document = {**_document(plan), **({"missing_here": missing} if missing else {})}
+        echo_json({**document, **({"preview": asdict(preview)} if preview is not None else {})})
     else:
         width = shutil.get_terminal_size().columns
         now = _preview_lines(preview) if preview is not None else []
+        now += ["", f"cannot be run here: {missing}"] if missing else []
         for line in [*_lines(plan), *now, "", "Nothing was changed."]:
             deeper = " " * (len(line) - len(line.lstrip()) + 2)
             folded = textwrap.wrap(line, max(width, 40), subsequent_indent=deeper, break_on_hyphens=False)
             # A table keeps its columns, also where it is wider than the terminal.
             click.echo(line if "\n" in line else "\n".join(folded))
     return REFUSED if preview is not None and (preview.refusals or preview.missing) else 0
+
+
+def _missing_here(here: Surroundings, setting: DrillSetting) -> str:
+    """What this machine lacks for the lab of the drill's environment; "" where nothing, or where that is no lab."""
+    from tierdrill.targets.base import TargetError
+
+    try:
+        if setting.environment.target == "lab":
+            check_place(here, [setting])
+    except TargetError as error:
+        return str(error)
+    return ""
 
 
 def _document(plan: Plan) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from tierdrill.documents.variables import fill, references
 from tierdrill.text import listed
 
 # Labels that name a thing of the deployment, and its kind.
-TARGET_LABELS = {"node": "node", "replica": "replica", "pod": "replica", "tier": "tier", "gateway": "gateway"}
+TARGET_LABELS = {"pod": "replica", **{name: name for name in ("node", "replica", "tier", "gateway", "store")}}
 
 
 def check_drills(context: Context) -> None:

@@ -146,12 +146,12 @@ def _check_protected(place: Place, environment: Environment, inventory: Inventor
     models = [model.name for model in workloads.models]
     names = [
         *inventory.nodes, *inventory.gpus, *inventory.replicas, *inventory.gateways, *inventory.tiers, *inventory.links,
-        *models, *PLATFORM,
+        *inventory.stores, *models, *PLATFORM,
     ]  # fmt: skip
     for number, pattern in enumerate(environment.protected):
         if not any(fnmatchcase(name, pattern) for name in names):
             place.at(number).report(
                 f"nothing here is named {shown(pattern)}",
-                "protected names a node, GPU, replica, gateway, link, tier, model or platform program",
+                "protected names a node, GPU, replica, gateway, link, tier, store, model or platform program",
                 nearest(pattern, names),
             )

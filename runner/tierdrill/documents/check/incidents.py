@@ -90,7 +90,8 @@ def check_parameters(
 
 def check_target(place: Place, kind: str, target: str, inventory: Inventory | None) -> None:
     """A target of that kind, in a lab whose names are known."""
-    if inventory is None or kind not in ("node", "gpu", "replica", "link", "tier", "gateway", "stream", "flag"):
+    named = ("node", "gpu", "replica", "link", "tier", "gateway", "stream", "store", "flag")
+    if inventory is None or kind not in named:
         return
     allowed = {"flag": ALL_FLAGS, "gateway": inventory.gateways}.get(kind) or inventory.of_kind(kind)
     place.known(target, {"gpu": "GPU"}.get(kind, kind), allowed)

@@ -7,9 +7,9 @@ from pydantic import Field
 
 from tierdrill.documents.models.external import Credentials, LoadConnection, Monitoring, Names
 from tierdrill.documents.models.kubernetes import KubernetesSettings
-from tierdrill.documents.models.protections import FLAGS
+from tierdrill.documents.models.protections import FLAGS, KEEPS_POLICY
 from tierdrill.documents.models.units import Duration, Frozen, Metadata, Name, Network, Part, Ratio
-from tierdrill.faults.blast_radius import Limits
+from tierdrill.faults.blast_radius import STATE_MEMBERS, STATE_STORE, Limits
 
 SHORTEST_LEASE_S, LONGEST_LEASE_S = 1.0, 3600.0
 """A shorter lease runs out while its run is merely slow; a longer one is none."""
@@ -24,6 +24,7 @@ class LabShape(Part):
     namespace, and it is the kernel that delays, loses and cuts.
     `trusted_callers` are the networks whose word on a request's customer class counts; the `x-customer-class` header
     of anybody else is passed over. `flags_off` are protections that the gateways of this platform do not have.
+    With `state_store` the gateways keep flags, policy, overrides and open circuits in an etcd of three members.
     """
 
     mode: Literal["portable", "namespace"] = "portable"
@@ -38,6 +39,7 @@ class LabShape(Part):
     restart_backoff: Duration = 60.0
     trusted_callers: Annotated[tuple[Network, ...], Frozen] = ("127.0.0.0/8", "::1/128")
     flags_off: Annotated[tuple[str, ...], Frozen] = ()
+    state_store: bool = False
 
     @property
     def gateway_names(self) -> tuple[str, ...]:
@@ -46,8 +48,14 @@ class LabShape(Part):
 
     @property
     def protections(self) -> tuple[str, ...]:
-        """Those that the gateways have."""
-        return tuple(flag for flag in FLAGS if flag not in self.flags_off)
+        """Those that the gateways have: without a state store there is no policy to lose."""
+        nothing = () if self.state_store else (KEEPS_POLICY,)
+        return tuple(flag for flag in FLAGS if flag not in (*self.flags_off, *nothing))
+
+    @property
+    def stores(self) -> tuple[str, ...]:
+        """The state store and its members, as they are named."""
+        return (STATE_STORE, *STATE_MEMBERS) if self.state_store else ()
 
 
 class BlastRadius(Part):
@@ -58,6 +66,7 @@ class BlastRadius(Part):
     replicas: int = Field(default=1, ge=0)
     links: int = Field(default=2, ge=0)
     gateways: int = Field(default=1, ge=0)
+    stores: int = Field(default=1, ge=0, description="state stores, or members of one")
 
     @property
     def limits(self) -> dict[str, int]:

@@ -18,6 +18,7 @@ CAUSES: dict[str, str] = {
     "request-flood": "More requests arrive than the platform can serve; nothing is broken",
     "closed-router": "The routing layer turns requests away though replicas are ready",
     "inverted-tiers": "Requests of important tiers wait behind those of less important ones",
+    "leaderless-store": "The store of policy and flags has no leader: nothing of it can be read or changed",
     "short-capacity": "Replicas are missing because nothing has placed them yet; no part has failed",
     "wrong-automation": "A playbook acted on the wrong target and made it worse",
     "bad-release": "A new version or setting of a model or gateway is bad",

@@ -15,7 +15,7 @@ from tierdrill.remedies.facts import FACTS
 from tierdrill.remedies.remedy_registry import IN_PLAYBOOKS
 
 Scalar = str | int | float | bool
-TargetKind = Literal["node", "gpu", "replica", "link", "gateway", "tier", "service"]
+TargetKind = Literal["node", "gpu", "replica", "link", "gateway", "tier", "store", "service"]
 
 if TYPE_CHECKING:
     Remedy = str

@@ -2,9 +2,12 @@
 
 FLAGS = (
     "priority_queue", "reserved_slots", "preemption", "shedding", "retries", "ejection", "circuit_breaker", "fallback",
-    "latency_routing", "health_checks", "customer_class",
+    "latency_routing", "health_checks", "customer_class", "keep_last_policy",
 )  # fmt: skip
 """On unless they are taken away."""
+
+KEEPS_POLICY = "keep_last_policy"
+"""Of gateways with a state store alone."""
 
 ALL_FLAGS = (*FLAGS, "fail_open")
 

@@ -18,6 +18,7 @@ TARGET_LABELS: dict[str, tuple[str, ...]] = {
     "replica": ("replica",),
     "link": ("gateway", "node"),
     "gateway": ("gateway",),
+    "store": ("store",),
 }
 """The labels in which an alert about a fault of that kind names its target."""
 

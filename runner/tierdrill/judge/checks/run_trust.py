@@ -183,11 +183,14 @@ def _processes(events: Sequence[Event], timeline: Timeline) -> Check:
 
 
 def _of_the_fault(exited: Event, said: run_kinds.ProcessExited, timeline: Timeline) -> bool:
-    """Whether a fault explains the end: it is the fault's target, or a part of the service that ended after it."""
+    """Whether a fault explains the end: it is the fault's target or a member of that, or a part of the service that
+    ended after it.
+    """
     name = said.name
     if name in OWN_CHILDREN:
         return False
-    if any(name in TARGET_PARTS.split(fault.target) for fault in timeline.faults):
+    targets = [fault.target for fault in timeline.faults]
+    if any(name in TARGET_PARTS.split(target) or name.startswith(f"{target}-") for target in targets):
         return True
     effect = timeline.effect
     return name not in WITNESSES and effect is not None and exited.at >= effect - SEEN_AFTER_S

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from tierdrill.lab.gateway.endpoint_watch import EndpointFollower
 from tierdrill.lab.gateway.gateway_state import GatewayCore
+from tierdrill.lab.gateway.state_follower import NoQuorum, StateFollower
 from tierdrill.lab.lab_config import LabConfigError
 from tierdrill.text import read_json
 
@@ -24,9 +25,10 @@ log = logging.getLogger("tierdrill.gateway")
 class Admin:
     """Handlers outside the data path."""
 
-    def __init__(self, core: GatewayCore, follower: EndpointFollower) -> None:
+    def __init__(self, core: GatewayCore, follower: EndpointFollower, store: StateFollower | None = None) -> None:
         self._core = core
         self._follower = follower
+        self._store = store
         self._expected = f"Bearer {core.config.token}".encode()
         self._lapse: asyncio.TimerHandle | None = None
 
@@ -61,6 +63,7 @@ class Admin:
                 "router": self._core.picker.state,
                 "endpoints": len(replicas),
                 "usable": {model: len(self._core.router.usable(model)) for model in self._core.router.models},
+                "policy": "configured" if self._store is None else self._store.state,
                 "controller_age_s": None if heard_at is None else round(self._core.clock() - heard_at, 3),
             }
         )
@@ -73,12 +76,19 @@ class Admin:
         return web.json_response(self._core.told(request.match_info["what"]))
 
     async def tell(self, request: web.Request) -> web.Response:
-        """Change one of the settings; 400 with the reason for what cannot be."""
+        """Change one of the settings; 400 with the reason for what cannot be, 503 where the store takes none."""
         self._authorize(request)
+        what = request.match_info["what"]
         try:
-            self._core.held.change(request.match_info["what"], await _object(request))
+            changes = await _object(request)
+            if self._store is None:
+                self._core.held.change(what, changes)
+            else:
+                await self._store.change(what, changes)
         except ValueError as error:
             return _bad_request(error)
+        except NoQuorum as error:
+            return web.json_response({"error": f"{what} cannot be changed: {error}"}, status=503)
         return await self.told(request)
 
     async def held(self, request: web.Request) -> web.Response:

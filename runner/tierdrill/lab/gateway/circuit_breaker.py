@@ -81,6 +81,10 @@ class CircuitBreaker:
             return True
         return False
 
+    def open(self) -> None:
+        """Open it, as it was when it was last heard of."""
+        self._opened_at, self._trial_at = self._clock(), None
+
     def reset(self) -> None:
         """Close and forget (also when the mechanism is switched off)."""
         self._opened_at = None

@@ -28,6 +28,7 @@ class Flags:
     latency_routing: bool = True
     health_checks: bool = True
     customer_class: bool = True  # a request's x-customer-class has a say in its tier
+    keep_last_policy: bool = True  # without a state store that can be read: go by what it said last
     fail_open: bool = False  # without an endpoint picker: serve without order, instead of refusing
 
     def as_dict(self) -> dict[str, bool]:
@@ -60,6 +61,7 @@ class GatewayConfig:
     trusted_callers: tuple[str, ...] = LOOPBACK
     flags: Flags = field(default_factory=Flags)
     overrides: Mapping[str, float] = field(default_factory=dict)  # TIER/RULE: lifted until then, in Unix seconds
+    state_store: tuple[str, ...] = ()  # its members, where flags, policy, overrides and circuits are kept
 
     def tier(self, name: str) -> TierConfig:
         return next(tier for tier in self.tiers if tier.name == name)

@@ -94,6 +94,7 @@ class GatewayMetrics:
             ("gateway", "model"),
         )
         self.flag = gauge("flag", "Mechanism on (1) or off (0)", ("gateway", "flag"))
+        self.store_age = gauge("state_store_age_seconds", "Since the state store was read", ("gateway",))
         self.lifted = gauge("rule_lifted", "An override lifts this rule of the tier now (1)", (*tier, "rule"))
         self.probe = gauge("upstream_probe_seconds", "Last health probe's round trip", upstream)
         self.up = gauge("upstream_up", "Last health probe answered ready", upstream)

@@ -22,6 +22,7 @@ from tierdrill.lab.gateway.endpoint_watch import EndpointFollower, Prober
 from tierdrill.lab.gateway.gateway_config import GatewayConfig, parse_config
 from tierdrill.lab.gateway.gateway_state import GatewayCore
 from tierdrill.lab.gateway.proxy import Proxy
+from tierdrill.lab.gateway.state_follower import StateFollower, StateStore
 from tierdrill.lab.lab_config import LabConfigError
 from tierdrill.log_throttle import log_to_stderr
 from tierdrill.monitoring.loopback import FORBIDDEN, is_elsewhere, refusal
@@ -51,12 +52,14 @@ async def running(config: GatewayConfig) -> AsyncIterator[RunningGateway]:
         prober = Prober(core, control)
         app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[_programs_only(config)])
         proxy = Proxy(core, data)
+        members = config.state_store
+        store = StateFollower(core, StateStore(control, members, config.name)) if members else None
         app.add_routes(
             [
                 web.post("/v1/completions", proxy.serve),
                 web.post("/v1/chat/completions", proxy.serve),
                 web.post("/v2/models/{model}/infer", proxy.serve),
-                *Admin(core, follower).routes(),
+                *Admin(core, follower, store).routes(),
             ]
         )
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN_S)
@@ -68,7 +71,8 @@ async def running(config: GatewayConfig) -> AsyncIterator[RunningGateway]:
                 await web.SockSite(runner, socket.socket(fileno=config.listen_fd)).start()
             else:
                 await web.TCPSite(runner, host, int(port)).start()
-            background = [asyncio.create_task(follower.run()), asyncio.create_task(prober.run())]
+            works = [follower.run(), prober.run(), *([store.run()] if store is not None else [])]
+            background = [asyncio.create_task(work) for work in works]
             for task in background:
                 task.add_done_callback(_log_death)
             bound_host, bound_port = runner.addresses[0][:2]

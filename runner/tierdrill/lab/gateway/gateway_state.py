@@ -34,6 +34,8 @@ class GatewayCore:
         self._retry_ratios: dict[str, float] = {}
         self.lifted = LiftedRules(config.tiers, clock, config.overrides)
         self.sequence = itertools.count(1)
+        self.store_age_s: Callable[[], float | None] = lambda: None
+        """How long ago the state store was read; None without one."""
         self.held = HeldSettings(self.told, self.tell, clock)
         self._pools: dict[str, ModelPool] = {}
         self._breakers: dict[str, CircuitBreaker] = {}
@@ -47,6 +49,16 @@ class GatewayCore:
     def allows(self, model: str, rank: int) -> bool:
         """Whether the model's circuit lets a request of that rank through."""
         return not self.flags.circuit_breaker or self._breakers[model].allows(rank)
+
+    def circuits(self) -> dict[str, str]:
+        """The models whose circuit is not closed, with how it is."""
+        return {model: one.state for model, one in sorted(self._breakers.items()) if one.state != "closed"}
+
+    def open_circuits(self, models: Iterable[str]) -> None:
+        """Open those circuits, where this gateway knows the model."""
+        for model in models:
+            if model in self._breakers:
+                self._breakers[model].open()
 
     def circuit_wait_s(self, model: str) -> float:
         """Until the model's circuit lets a trial through."""
@@ -191,6 +203,8 @@ class GatewayCore:
         for flag, on in self.flags.as_dict().items():
             metrics.flag.labels(gateway, flag).set(on)
         metrics.picker.labels(gateway).set(self.picker.up)
+        if (age_s := self.store_age_s()) is not None:
+            metrics.store_age.labels(gateway).set(age_s)
         metrics.show_lifted(self.lifted.seconds_left())
         return generate_latest(metrics.registry)
 

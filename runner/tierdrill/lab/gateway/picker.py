@@ -10,6 +10,9 @@ from tierdrill.lab.gateway.gateway_config import Flags
 PICKS = ("priority_queue", "reserved_slots", "preemption", "shedding", "latency_routing")
 """The mechanisms that are the picker's; health checks, ejection, retries and circuits are the gateway's own."""
 
+BY_POLICY = ("priority_queue", "reserved_slots", "preemption", "shedding")
+"""The mechanisms that need to know what is important: without a policy they have nothing to go by."""
+
 LOST = "endpoint-picker-lost"
 """Why a request failed: an error of ours and no rejection, for nobody chose to shed it."""
 
@@ -25,6 +28,7 @@ class Picker:
     def __init__(self, wanted: Flags) -> None:
         self.wanted = wanted
         self.up = True
+        self.has_policy = True
         self.in_effect = Flags(**wanted.as_dict())
 
     @property
@@ -40,7 +44,13 @@ class Picker:
         self.settle()
         return changed
 
+    def know_policy(self, known: bool) -> None:
+        """Whether there is a policy to go by."""
+        self.has_policy = known
+        self.settle()
+
     def settle(self) -> None:
         """Work out which mechanisms are in effect, after something was switched."""
         for name, on in self.wanted.as_dict().items():
-            setattr(self.in_effect, name, on and (self.up or name not in PICKS))
+            without = (() if self.up else PICKS) + (() if self.has_policy else BY_POLICY)
+            setattr(self.in_effect, name, on and name not in without)

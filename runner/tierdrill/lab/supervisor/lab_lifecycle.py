@@ -13,15 +13,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tierdrill.faults.blast_radius import STATE_STORE
 from tierdrill.lab.lab_config import LabConfig, NodeConfig
 from tierdrill.lab.lab_files import MARKER, LabState, kill_strays, remove_state, write_state
 from tierdrill.lab.serving import bind
 from tierdrill.lab.supervisor import program_configs as configs
 from tierdrill.lab.supervisor.lab_events import EventLog
 from tierdrill.lab.supervisor.lab_hosts import NAMESPACES, LabHosts
-from tierdrill.lab.supervisor.monitoring_programs import ALERTMANAGER, PROMETHEUS, Monitoring, Target, write_targets
+from tierdrill.lab.supervisor.monitoring_programs import ALERTMANAGER, PROMETHEUS, Monitoring
 from tierdrill.lab.supervisor.processes import ProcessTable
-from tierdrill.lab.supervisor.program_calls import CALL_TIMEOUT_S, CallFailed, call_program
+from tierdrill.lab.supervisor.program_calls import CALL_TIMEOUT_S, CallFailed, call_program, together
+from tierdrill.lab.supervisor.state_store import JOB, PROGRAM, StateStore
 from tierdrill.monitoring.loopback import lab_login
 from tierdrill.process.child import Child, SpawnError
 from tierdrill.process.programs import bare_environment
@@ -55,6 +57,7 @@ class Lab:
         self._env = {**bare_environment(Path(state.folder)), MARKER: state.id}
         self._hosts = LabHosts(config, self.folder, self._env)
         self.monitoring = Monitoring(config, self.folder, self._env, lab_login(state.token))
+        self._store = StateStore(config.etcd, self.folder, self._env)
         self._starters: dict[str, Starter] = {
             NAMESPACES: self._start_namespaces,
             FABRIC: self._start_fabric,
@@ -63,8 +66,8 @@ class Lab:
             ALERTMANAGER: self._start_alertmanager,
             **{node.name: partial(self._start_node, node) for node in config.nodes},
             **{gateway: partial(self._start_gateway, gateway) for gateway in config.gateways},
+            **{member: partial(self._start_member, member) for member in self._store.members},
         }
-        self._targets: dict[str, dict[str, Target]] = {"gateway": {}, "controller": {}, "node": {}}
         self._background: list[asyncio.Task[None]] = []
         self._mended: dict[str, list[float]] = {}
         self.locks = {name: asyncio.Lock() for name in (NAMESPACES, FABRIC, CONTROLLER, *self.startable())}
@@ -89,7 +92,7 @@ class Lab:
         self._background.append(monitoring)
         if self.config.means is not None:
             await self.start(NAMESPACES)
-        await together(self.start(FABRIC), self.start(CONTROLLER))
+        await together(self.start(FABRIC), self.start(CONTROLLER), *map(self.start, self._store.members))
         await self._tell_controller()
         await self._join("controller", PROMETHEUS, CONTROLLER, self.address(CONTROLLER), {})
         if self.config.prometheus.binary is not None:
@@ -98,10 +101,10 @@ class Lab:
         await together(
             *(self.start(node.name) for node in self.config.nodes),
             *(self.start(gateway) for gateway in self.config.gateways),
-            _done(monitoring),
+            monitoring,
         )
         await self._replicas_ready()
-        self._waiting_for = "gateways to hear of every model"
+        self._waiting_for = "gateways to hear of every model, and of their policy"
         await together(*(self.gateway_knows(gateway) for gateway in self.config.gateways))
 
     async def down(self) -> None:
@@ -112,7 +115,7 @@ class Lab:
         await asyncio.gather(*self._background, return_exceptions=True)
         await self.processes.end_all()
         left = await asyncio.to_thread(kill_strays, self.state.id)
-        for name in ("prometheus-data", "alertmanager-data", "targets", "config"):
+        for name in ("prometheus-data", "alertmanager-data", "state-store", "targets", "config"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
         if not left:
             remove_state(self.state)
@@ -122,8 +125,9 @@ class Lab:
         await self._starters[name]()
 
     def startable(self) -> list[str]:
-        """Nodes, gateways and the monitoring programs."""
-        return [*(node.name for node in self.config.nodes), *self.config.gateways, *self.monitoring.names()]
+        """Nodes, gateways, the state store's members and the monitoring programs."""
+        nodes = [node.name for node in self.config.nodes]
+        return [*nodes, *self.config.gateways, *self._store.members, *self.monitoring.names()]
 
     def address(self, name: str) -> str:
         address = self.processes.address(name)
@@ -196,18 +200,28 @@ class Lab:
 
     async def _start_gateway(self, name: str) -> None:
         controller = await self.edge(name, CONTROLLER, self.address(CONTROLLER))
+        # The store's members are where the controller is: what cuts that off cuts them off.
+        edges = [
+            await self._put_edge(f"{name}%3E{member}", name, CONTROLLER, at)
+            for member, at in self._store.addresses.items()
+        ]
+        store = [str(edge["listen"]) for edge in edges]
         # Clients know the address of its last start. They are on this machine, wherever the gateway is.
         with contextlib.closing(bind(self.processes.address(name) or "127.0.0.1:0")) as listener:
-            config = configs.gateway(self.config, controller, listener.fileno(), self.overrides)
+            config = configs.gateway(self.config, controller, listener.fileno(), self.overrides, store)
             await self._start_program("gateway", name, config, listener.fileno())
         await self._join("gateway", PROMETHEUS, name, self.address(name), {"gateway": name})
+
+    async def _start_member(self, member: str) -> None:
+        address = self._store.addresses[member]
+        self.processes.add(member, PROGRAM, await self._store.start(member), address)
+        self.monitoring.watch(JOB, member, address, {"store": STATE_STORE})
 
     async def _join(self, job: str, source: str, name: str, address: str, labels: dict[str, str]) -> None:
         if self.config.prometheus.binary is None:
             return
         listen = await self.edge(source, name, address)
-        self._targets[job][name] = (listen, {"instance": name, **labels})
-        write_targets(self.folder, job, list(self._targets[job].values()))
+        self.monitoring.watch(job, name, listen, labels)
 
     async def _start_monitoring(self) -> None:
         for name in self.monitoring.names():
@@ -248,13 +262,13 @@ class Lab:
             self._waiting_for = f"{', '.join(waiting)} to be ready"
 
     async def gateway_knows(self, gateway: str) -> None:
-        """Wait until a gateway has heard of a replica of every model."""
+        """Wait until a gateway has heard of a replica of every model, and of its policy where a store has that."""
         # A gateway has nobody to tell that its list has come; it is asked until it has.
         wanted = len(self.config.models)
         while True:
             health = await self.call(gateway, "GET", "/healthz")
             usable = health.get("usable") or {}
-            if sum(count > 0 for count in usable.values()) >= wanted:
+            if sum(count > 0 for count in usable.values()) >= wanted and health.get("policy") != "unheard":
                 return
             await asyncio.sleep(READY_POLL_S)
 
@@ -270,7 +284,7 @@ class Lab:
                 continue
             if answer["version"] != since:
                 since = answer["version"]
-                write_targets(self.folder, "replica", [_replica_target(each) for each in answer["endpoints"]])
+                self.monitoring.watch_replicas(answer["endpoints"])
 
     def _lost(self, name: str) -> None:
         """A process has ended and nobody wanted it to: start it again, at its address and with what it knew."""
@@ -327,22 +341,3 @@ class Lab:
         )
         with contextlib.suppress(FileNotFoundError):
             write_state(self.state)
-
-
-async def _done(task: asyncio.Task[None]) -> None:
-    await task
-
-
-async def together(*work: Coroutine[Any, Any, None]) -> None:
-    """All at once; the first failure ends the others and is raised as it is."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for each in work:
-                group.create_task(each)
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None
-
-
-def _replica_target(endpoint: dict[str, Any]) -> Target:
-    labels = {key: str(endpoint[key]) for key in ("replica", "node", "tier")}
-    return str(endpoint["address"]), {"instance": labels["replica"], **labels}

@@ -5,11 +5,12 @@ import http.client
 import json
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tierdrill.lab.lab_config import LabConfig, PrometheusConfig
+from tierdrill.lab.supervisor.state_store import JOB as STATE_STORE_JOB
 from tierdrill.monitoring.alert_names import RUN_LABEL
 from tierdrill.monitoring.alertmanager_config import NOWHERE_URL, filled_in
 from tierdrill.monitoring.binaries import working_directory
@@ -40,13 +41,18 @@ Target = tuple[str, dict[str, str]]
 
 
 def prometheus_config(
-    config: PrometheusConfig, folder: Path, alertmanager: str | None, login: Login, mark: str | None
+    config: PrometheusConfig,
+    folder: Path,
+    alertmanager: str | None,
+    login: Login,
+    mark: str | None,
+    jobs: Sequence[str] = JOBS,
 ) -> str:
     """The text of prometheus.yml (JSON, which YAML contains). Targets come from files: only the run's mark changes."""
     return prometheus_text(
         config,
         folder / "rules",
-        {name: {"file_sd_configs": [{"files": [str(targets_file(folder, name))]}]} for name in JOBS},
+        {name: {"file_sd_configs": [{"files": [str(targets_file(folder, name))]}]} for name in jobs},
         alertmanager,
         login,
         mark,
@@ -117,6 +123,8 @@ class Monitoring:
     def __init__(self, config: LabConfig, folder: Path, env: Mapping[str, str], login: Login) -> None:
         self._prometheus, self._alertmanager = config.prometheus, config.alertmanager
         self._folder, self._env, self.login = folder, env, login
+        self._jobs = (*JOBS, STATE_STORE_JOB) if config.etcd is not None else JOBS
+        self._targets: dict[str, dict[str, Target]] = {}
         self.mark: str | None = None
         """What the alerts of the run in this lab carry (RUN_LABEL)."""
 
@@ -124,6 +132,21 @@ class Monitoring:
         """Those that the lab has."""
         programs = ((ALERTMANAGER, self._alertmanager.binary), (PROMETHEUS, self._prometheus.binary))
         return [name for name, binary in programs if binary is not None]
+
+    def watch(self, job: str, name: str, address: str, labels: Mapping[str, str]) -> None:
+        """Have Prometheus scrape one more of a job's targets, or at another address than before."""
+        targets = self._targets.setdefault(job, {})
+        targets[name] = (address, {"instance": name, **labels})
+        write_targets(self._folder, job, list(targets.values()))
+
+    def watch_replicas(self, endpoints: Sequence[Mapping[str, Any]]) -> None:
+        """Have it scrape these replicas, as the controller lists their endpoints, and no others."""
+        labels = [{key: str(each[key]) for key in ("replica", "node", "tier")} for each in endpoints]
+        targets = [
+            (str(each["address"]), {"instance": own["replica"], **own})
+            for each, own in zip(endpoints, labels, strict=True)
+        ]
+        write_targets(self._folder, "replica", targets)
 
     async def start_prometheus(self, alertmanager: str | None) -> tuple[Child, str]:
         """Write its files and start it; returns once it answers as ready, with its address."""
@@ -133,7 +156,7 @@ class Monitoring:
         rules.mkdir(parents=True, exist_ok=True)
         for name, text in config.rules.items():
             (rules / name).write_text(text, encoding="utf-8")
-        for job in JOBS:
+        for job in self._jobs:
             if not targets_file(folder, job).exists():
                 write_targets(folder, job, [])
         self._write_prometheus(alertmanager)
@@ -177,7 +200,7 @@ class Monitoring:
                 await asyncio.sleep(_MARK_POLL_S)
 
     def _write_prometheus(self, alertmanager: str | None) -> None:
-        text = prometheus_config(self._prometheus, self._folder, alertmanager, self.login, self.mark)
+        text = prometheus_config(self._prometheus, self._folder, alertmanager, self.login, self.mark, self._jobs)
         write_private(self._folder / PROMETHEUS_FILE, text)
 
     async def _start(self, name: str, argv: list[str], cwd: Path) -> tuple[Child, str]:

@@ -240,8 +240,8 @@ class Operations:
         return {"ok": True, "node": node, "stopped": self._noise.stop(node, gpu)}
 
     def stall(self, node: str, stalls: Stalls | None) -> Answer:
-        """Let a node's processes stand still; None lets them run again."""
-        self._known_node(node)
+        """Let the processes of a node, or another process that can be started, stand still; None: they run again."""
+        self._startable(node)
         return self._stalls.change(node, stalls)
 
     def _booted_at(self, node: str) -> float | None:

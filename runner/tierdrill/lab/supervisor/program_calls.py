@@ -1,5 +1,7 @@
 """Calls from the supervisor to the lab's own programs, directly and not through the fabric."""
 
+import asyncio
+from collections.abc import Awaitable
 from typing import Any
 
 from tierdrill.lab.node.http_client import JsonClient
@@ -29,6 +31,20 @@ async def call_program(
     if not isinstance(answer, dict) or status >= 300:
         raise CallFailed(_reason(answer) or f"{who}: {method} {path}: status {status}", status)
     return answer
+
+
+async def together(*work: Awaitable[None]) -> None:
+    """All at once; the first failure ends the others and is raised as it is."""
+
+    async def done(one: Awaitable[None]) -> None:
+        await one
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for each in work:
+                group.create_task(done(each))
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
 
 
 def _reason(answer: object) -> str | None:

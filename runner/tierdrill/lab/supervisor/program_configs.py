@@ -1,6 +1,6 @@
 """What each of the lab's programs is told at start, as its configuration file. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,10 @@ def node(config: LabConfig, node: NodeConfig, controller: str, folder: Path, lis
     }
 
 
-def gateway(config: LabConfig, controller: str, listen_fd: int, overrides: Mapping[str, float]) -> dict[str, Any]:
+def gateway(
+    config: LabConfig, controller: str, listen_fd: int, overrides: Mapping[str, float], state_store: Sequence[str]
+) -> dict[str, Any]:
+    """A gateway's; `state_store` are the edges that lead to its members."""
     return {
         "controller": f"http://{controller}",
         "listen_fd": listen_fd,
@@ -57,4 +60,5 @@ def gateway(config: LabConfig, controller: str, listen_fd: int, overrides: Mappi
         "routes": [asdict(route) for route in config.routes],
         "flags": dict(config.flags),
         "overrides": dict(overrides),
+        "state_store": list(state_store),
     }

@@ -4,6 +4,7 @@ from typing import Any
 
 from tierdrill.lab.client import LabClient
 from tierdrill.targets.base import Inventory, TargetError
+from tierdrill.targets.lab import state_store
 from tierdrill.targets.lab.faults import bit_flip, router_fail_closed, telemetry_loss
 from tierdrill.targets.lab.inventory import inventory_of
 
@@ -70,6 +71,9 @@ class LabFacts:
 
     def gateway_serves(self, gateway: str) -> bool:
         return self.gateway_router(gateway) in ("picking", "fails-open")
+
+    def store_quorum(self, store: str) -> bool:
+        return state_store.has_quorum(self._client)
 
     def exporter_lost(self, source: str) -> bool:
         return telemetry_loss.exporter_lost(self._client, source)

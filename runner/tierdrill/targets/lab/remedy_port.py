@@ -9,6 +9,7 @@ from tierdrill.lab.lab_files import LabState
 from tierdrill.remedies.facts import FACTS
 from tierdrill.remedies.remedy_registry import REMEDIES, implemented
 from tierdrill.targets.base import Inventory, RemedyResult, TargetError
+from tierdrill.targets.lab import state_store
 from tierdrill.targets.lab.lab_facts import LabFacts
 
 Arguments = dict[str, Any]
@@ -95,6 +96,13 @@ class LabRemedies(LabFacts):
             raise TargetError(f"got gateway {arguments['gateway']!r}, expected one of: {', '.join(gateways)}")
         self._client.restart_process(arguments["gateway"])
         return RemedyResult(True, f"{arguments['gateway']} was restarted")
+
+    def restart_members(self, arguments: Arguments) -> RemedyResult:
+        """Those that have ended, and no others: one that is left has what nobody may lose."""
+        lost = [name for name, one in state_store.members(self._client).items() if not one["alive"]]
+        for member in lost:
+            self._client.start_process(member)
+        return RemedyResult(True, f"started: {', '.join(lost) or 'none, all of them run'}")
 
     def _controller(self, action: str, arguments: Arguments) -> RemedyResult:
         answer = self._client.remedy(action, arguments)

@@ -8,19 +8,24 @@ from collections.abc import Callable
 from tierdrill.lab.client import LabClient
 from tierdrill.process.identity import STOPPED, here
 from tierdrill.targets.base import Mechanism, Proof
-from tierdrill.targets.lab.lab_fault import KERNEL, LabFault, Parameters, bind_node, seen
+from tierdrill.targets.lab.lab_fault import KERNEL, LabFault, Parameters, State, bind_node, seen
 
 LOOK_EVERY_S = 0.007
 """No part of a turn, so that looks and turns do not go in step."""
 
 
-def stall_fault(mechanism: Mechanism, turns: Callable[[Parameters], tuple[float, float]]) -> LabFault:
-    """A fault that stops a node's processes for so many milliseconds and lets them run for so many, again and again; 0:
-    they do not run again.
+def stall_fault(
+    mechanism: Mechanism,
+    turns: Callable[[Parameters], tuple[float, float]],
+    bind: Callable[[LabClient, State, Parameters], Parameters] = bind_node,
+    named: str = "node",
+) -> LabFault:
+    """A fault that stops the processes of a node, or of what `named` names, for so many milliseconds and lets them run
+    for so many, again and again; 0: they do not run again.
     """
 
     def inject(client: LabClient, p: Parameters) -> object:
-        return client.stall(p["node"], *turns(p))
+        return client.stall(p[named], *turns(p))
 
     def landed(client: LabClient, p: Parameters) -> Proof:
         stopped_ms, runs_ms = turns(p)
@@ -28,13 +33,13 @@ def stall_fault(mechanism: Mechanism, turns: Callable[[Parameters], tuple[float,
         least = stopped_ms / (stopped_ms + runs_ms) / 2 if runs_ms else 1.0
         began = time.time()
         share = stopped_share(p, turns(p))
-        return seen(share is not None and share >= least, KERNEL, _words(p, share), began)
+        return seen(share is not None and share >= least, KERNEL, _words(p[named], share), began)
 
     def gone(client: LabClient, p: Parameters) -> Proof:
         share = stopped_share(p, turns(p))
-        return seen(not share, KERNEL, _words(p, share))
+        return seen(not share, KERNEL, _words(p[named], share))
 
-    return LabFault(mechanism, bind_node, inject, lambda client, p: client.end_stall(p["node"]), landed, gone)
+    return LabFault(mechanism, bind, inject, lambda client, p: client.end_stall(p[named]), landed, gone)
 
 
 def stopped_share(p: Parameters, turns: tuple[float, float]) -> float | None:
@@ -51,7 +56,7 @@ def stopped_share(p: Parameters, turns: tuple[float, float]) -> float | None:
     return sum(looks) / len(looks)
 
 
-def _words(p: Parameters, share: float | None) -> str:
+def _words(name: str, share: float | None) -> str:
     if share is None:
-        return f"the processes of {p['node']} have ended"
-    return f"the processes of {p['node']} are stopped in {share:.0%} of looks"
+        return f"the processes of {name} have ended"
+    return f"the processes of {name} are stopped in {share:.0%} of looks"

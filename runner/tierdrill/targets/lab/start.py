@@ -13,7 +13,7 @@ from tierdrill.lab.lab_plan import lab_config
 from tierdrill.lab.network.means import NoMeans, means
 from tierdrill.lab.supervisor.lab_start import start_lab_async
 from tierdrill.monitoring.alertmanager_config import alertmanager_config
-from tierdrill.monitoring.binaries import MonitoringUnavailable, require
+from tierdrill.monitoring.binaries import MonitoringUnavailable, require, require_etcd
 from tierdrill.monitoring.prometheus_rules import prometheus_rules
 from tierdrill.policy.override_grants import lifted_in
 from tierdrill.process.child import SpawnError
@@ -28,7 +28,7 @@ UNHURRIED_STARTUP_S = 120.0
 def config_of(
     name: str, environment: Environment, tiers: Tiers, workloads: Workloads, tools: Path, *, outlives_starter: bool
 ) -> LabConfig:
-    """The lab of an environment, with its rules and Alertmanager file; TargetError without the monitoring programs."""
+    """The lab of an environment, with its rules and Alertmanager file; TargetError without the programs it needs."""
     try:
         binaries = require(tools)
         in_namespaces = means() if environment.lab.mode == "namespace" else None
@@ -41,6 +41,7 @@ def config_of(
             alertmanager=binaries.alertmanager,
             rules=prometheus_rules(tiers, workloads, environment),
             alertmanager_text=alertmanager_config(),
+            etcd=require_etcd(tools) if environment.lab.state_store else None,
             outlives_starter=outlives_starter,
             means=in_namespaces,
         )

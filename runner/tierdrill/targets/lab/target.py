@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tierdrill.faults.kind import kinds_in
 from tierdrill.faults.registry import KINDS
+from tierdrill.remedies.remedy_registry import REMEDIES
 from tierdrill.targets.base import FaultOrder, Mechanism, Opening, Preview, Session, TargetError
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ class LabTarget:
 
     def __init__(self, environment: Environment | None = None, *, namespaces: bool = False) -> None:
         self._namespaces = namespaces if environment is None else environment.lab.mode == "namespace"
+        self._environment = environment
+        self._state_store = environment is not None and environment.lab.state_store
 
     def mechanisms(self) -> Mapping[str, Mechanism]:
         """TargetError where this machine cannot have a lab in that mode."""
@@ -41,7 +44,12 @@ class LabTarget:
 
     def absent(self) -> Absent:
         there = kinds_in(Path(__file__).parent / "faults")
-        absent = {"fault": {kind: "the lab has no mechanism for it" for kind in KINDS if kind not in there}}
+        absent: dict[str, dict[str, str]] = {}
+        absent["fault"] = {kind: "the lab has no mechanism for it" for kind in KINDS if kind not in there}
+        if self._environment is not None and not self._state_store:
+            why = "its lab has no state store (lab.state_store)"
+            absent["fault"] |= {kind: why for kind, one in KINDS.items() if one.target_kind == "store"}
+            absent["remedy"] = {name: why for name, one in REMEDIES.items() if one.needs == "store"}
         try:
             self._means()
         except TargetError as error:
@@ -60,10 +68,12 @@ class LabTarget:
                 raise TargetError(f"lab {kept} is in portable mode, and namespace mode is asked for")
             return
         self._means()
-        from tierdrill.monitoring.binaries import MonitoringUnavailable, require
+        from tierdrill.monitoring.binaries import MonitoringUnavailable, require, require_etcd
 
         try:
             require(tools)
+            if self._state_store:
+                require_etcd(tools)
         except MonitoringUnavailable as error:
             raise TargetError(f"{error}; or run `tierdrill doctor --fetch`") from error
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from tierdrill.documents.models.tiers import Tiers
 from tierdrill.documents.models.units import parse_rate, parse_ratio
+from tierdrill.faults.blast_radius import STATE_STORE
 from tierdrill.remedies.facts import A_SHARE, YES_OR_NO
 from tierdrill.remedies.remedy import A_RATE, TARGETS, RemedyKind
 from tierdrill.remedies.remedy_registry import COMMANDS, REMEDIES
@@ -86,6 +87,7 @@ def names_of(kind: str, inventory: Inventory, tiers: Tiers, flags: list[str]) ->
         "place": nodes + gpus,
         "link": nodes + gpus,
         "tier": [one.name for one in tiers.by_rank()],
+        "store": [STATE_STORE],
         "flag": flags,
     }
     return named.get(kind, [])

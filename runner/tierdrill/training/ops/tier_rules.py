@@ -20,7 +20,8 @@ def alert_target(labels: Mapping[str, str]) -> str:
         return f"{node}/{labels['gpu']}"
     if node and labels.get("gateway"):
         return f"{labels['gateway']}>{node}"
-    return node or labels.get("gateway", "") or labels.get("tier", "") or labels.get("source", "")
+    named = ("gateway", "tier", "store", "source")
+    return node or next((labels[name] for name in named if labels.get(name)), "")
 
 
 def tier_of_alert(labels: Mapping[str, str], inventory: Inventory, tiers: Tiers) -> str:

@@ -1,0 +1,75 @@
+"""The lab's state store: an etcd of three members, each a process on loopback with its data in the lab's folder."""
+
+import asyncio
+import socket
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+from tierdrill.faults.blast_radius import STATE_MEMBERS
+from tierdrill.process.child import Child, SpawnError, launch
+
+PROGRAM = "etcd"
+JOB = "state-store"
+"""Prometheus' job of it."""
+
+LISTENS_WITHIN_S = 10.0
+POLL_S = 0.02
+
+
+class StateStore:
+    """The members' ports, which stay theirs, and how each is started. Without a binary the lab has none."""
+
+    def __init__(self, binary: str | None, folder: Path, env: Mapping[str, str]) -> None:
+        self._binary, self._folder, self._env = binary, folder, env
+        self.members = STATE_MEMBERS if binary is not None else ()
+        ports = _free_ports(2 * len(self.members))
+        self.addresses = dict(zip(self.members, ports[: len(self.members)], strict=True))
+        """Where clients and Prometheus ask each."""
+        self._peers = dict(zip(self.members, ports[len(self.members) :], strict=True))
+
+    async def start(self, member: str) -> Child:
+        """Start a member, on the data that it has; once it listens. Without a quorum it answers nobody yet."""
+        assert self._binary is not None
+        client, peer = f"http://{self.addresses[member]}", f"http://{self._peers[member]}"
+        argv = [
+            self._binary,
+            *("--name", member, "--data-dir", str(self._folder / "state-store" / member)),
+            *("--listen-client-urls", client, "--advertise-client-urls", client),
+            *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer),
+            *("--initial-cluster", ",".join(f"{name}=http://{at}" for name, at in self._peers.items())),
+            *("--logger", "zap", "--log-level", "warn"),
+        ]
+        log_path = self._folder / "logs" / f"{member}.log"
+        child = launch(argv, log_path=log_path, env=self._env, cwd=self._folder, new_group=True)
+        try:
+            async with asyncio.timeout(LISTENS_WITHIN_S):
+                while not await _listens(self.addresses[member]):
+                    if child.exit_code() is not None:
+                        raise SpawnError(f"{member} ended; log {log_path}:\n{child.log_tail()}")
+                    await asyncio.sleep(POLL_S)
+        except BaseException as error:
+            child.stop(0.1)
+            if isinstance(error, TimeoutError):
+                raise SpawnError(f"{member} does not listen; log {log_path}:\n{child.log_tail()}") from error
+            raise
+        return child
+
+
+async def _listens(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        _, writer = await asyncio.open_connection(host, int(port))
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+def _free_ports(count: int) -> list[str]:
+    """So many addresses that are free now, all different: etcd cannot say which port the system gave it."""
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [f"127.0.0.1:{probe.getsockname()[1]}" for probe in probes]
