@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +17,11 @@ from tests.conductor.runs import Runs
 from tests.judge.build import shipped
 from tierdrill.cli.commands import prove
 from tierdrill.cli.commands.prove import exit_code
+from tierdrill.cli.drill_documents import check_place
 from tierdrill.cli.main import main
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.judge.trend.proof import ProofRow, variants_of
+from tierdrill.monitoring.binaries import NAMES
 from tierdrill.targets.base import TargetError
 
 DRILL = ProofRow("drill", "passed", "passed", (), (), True, "r1", 50.0)
@@ -184,6 +187,20 @@ def test_what_cannot_be_run_in_an_environment_is_skipped(proving: Any, few: list
     assert not set(skipped) & {drill for drill, _ in told.made}
     rows = rows_of(tmp_path / "home" / "prove.html")
     assert all(" skipped " in rows[drill] for drill in skipped)
+
+
+def test_a_drill_with_a_state_store_is_skipped_without_etcd(
+    proving: Any, few: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy("drills/quorum-lost.yaml", tmp_path / "few/drills")
+    monkeypatch.setattr(prove, "check_place", check_place)
+    for program in NAMES:
+        monkeypatch.setenv(f"TIERDRILL_{program.upper()}", sys.executable)
+    monkeypatch.setenv("TIERDRILL_ETCD", str(tmp_path / "nowhere"))
+    told = proving("--all", "--json")
+    assert list(told.document["skipped"]) == ["quorum-lost"]
+    assert told.document["skipped"]["quorum-lost"].startswith("TIERDRILL_ETCD names")
+    assert {drill for drill, _ in told.made} == set(few)
 
 
 def test_an_environment_that_is_not_there_is_an_error(proving: Any, few: list[str]) -> None:
