@@ -13,6 +13,8 @@ from tierdrill.targets.lab.lab_fault import KERNEL, Parameters, State, known, se
 PROGRAM = "etcd"
 WITNESS = "the state store's members"
 TIMEOUT_S = 1.5
+ELECTED_WITHIN_S = 20.0
+"""Members that come back take a second or two to elect a leader, and again as long where two of them stand."""
 
 
 def members(client: LabClient) -> dict[str, dict[str, Any]]:
