@@ -13,14 +13,14 @@ import yaml
 
 from tests.cli.support import ROOT, copied_catalogue, tierdrill
 from tests.judge.nights import DAY, FIRST, nights
+from tests.shipped import shipped_documents
 from tierdrill.cli.commands.listing import proofs_of
-from tierdrill.cli.drill_documents import whole_catalogue
 from tierdrill.cli.main import main
 from tierdrill.documents.catalogue import KINDS
 from tierdrill.faults.registry import KINDS as FAULT_KINDS
 from tierdrill.targets.target_registry import targets
 
-SHIPPED = whole_catalogue(ROOT)
+SHIPPED = shipped_documents()
 DRILLS = tuple(sorted(SHIPPED.drills))
 
 

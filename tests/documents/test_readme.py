@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.shipped import shipped_documents
 from tierdrill.documents.catalogue import DrillSetting, setting_of
-from tierdrill.documents.catalogue_reader import load_catalogue
 from tierdrill.documents.reading.fault_actions import calls
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +39,7 @@ def row(setting: DrillSetting) -> str:
 
 def table() -> Iterator[str]:
     """Every shipped drill, by family of what it breaks."""
-    catalogue, _ = load_catalogue(ROOT)
+    catalogue = shipped_documents()
     settings = [setting_of(catalogue, name) for name in catalogue.drills]
     tiers = [tier.name for tier in settings[0].tiers.by_rank()]
     yield f"| drill | cause | {' | '.join(tiers)} | alert | playbook |"

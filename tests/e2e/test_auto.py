@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.home import ROOT, tierdrill
-from tierdrill.documents.catalogue_reader import load_catalogue
+from tests.e2e.home import tierdrill
+from tests.shipped import shipped_documents
 
-SCENARIOS = sorted(load_catalogue(ROOT)[0].scenarios)
+SCENARIOS = sorted(shipped_documents().scenarios)
 DISTANCE = 0.1
 
 

@@ -8,16 +8,15 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from tests.shipped import shipped_documents
 from tierdrill.documents.catalogue import DrillSetting, setting_of
-from tierdrill.documents.catalogue_reader import load_catalogue
 from tierdrill.history.events import Event
 from tierdrill.judge.sample_columns import samples_event_data
 
-ROOT = Path(__file__).resolve().parents[2]
 ZERO = 1_700_000_000.0
 PHASES = (
     ("preflight", 2.0),
@@ -30,10 +29,8 @@ PHASES = (
 
 
 def shipped(drill: str = "node-loss") -> DrillSetting:
-    """A shipped drill with its documents."""
-    catalogue, problems = load_catalogue(ROOT)
-    assert not problems, "\n".join(map(str, problems))
-    data = setting_of(catalogue, drill).to_json()
+    """A shipped drill with its documents, which are the caller's own."""
+    data = deepcopy(setting_of(shipped_documents(), drill).to_json())
     # The histories that are built here are of that node.
     data["drill"]["variables"].update({"node": "node-2"} if drill == "node-loss" else {})
     return DrillSetting.from_json(data)

@@ -11,10 +11,9 @@ import pytest
 
 from tests.e2e.home import ROOT, processes, tierdrill
 from tests.monitoring.monitoring_support import silenced_alert
-from tierdrill.documents.catalogue_reader import load_catalogue
+from tests.shipped import shipped_documents
 from tierdrill.documents.models.calendar import Calendar
 from tierdrill.lab.lab_files import attach
-from tierdrill.monitoring.alert_names import KNOWN_ALERTS
 from tierdrill.schedule.gates.environment_health import Service, alert_facts
 from tierdrill.schedule.gates.error_budget import budget_fact
 from tierdrill.schedule.gates.gate_facts import Facts
@@ -36,8 +35,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def member() -> Member:
-    catalogue, problems = load_catalogue(ROOT, KNOWN_ALERTS)
-    assert problems == []
+    catalogue = shipped_documents()
     calendar = Calendar.model_validate({
         "apiVersion": "tierdrill/v1", "kind": "Calendar", "metadata": {"name": "c"},
         "entries": [{"name": "e", "drill": "node-loss", "every": "1h", "lab": "kept"}],

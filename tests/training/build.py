@@ -7,12 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-from tierdrill.documents.catalogue import Catalogue
-from tierdrill.documents.catalogue_reader import load_catalogue
+from tests.shipped import shipped_documents as catalogue
 from tierdrill.documents.models.playbook import Playbook
 from tierdrill.documents.models.scenario import Scenario
 from tierdrill.documents.models.tiers import Tiers
@@ -20,18 +17,9 @@ from tierdrill.faults.registry import KINDS
 from tierdrill.history.events import Event
 from tierdrill.judge.sample_columns import samples_event_data
 
-ROOT = Path(__file__).resolve().parents[2]
 ZERO = 1_700_000_000.0
 EFFECT_LAG_S = 0.5
 PAGE_LAG_S = 6.0
-
-
-@cache
-def catalogue() -> Catalogue:
-    """What the repository ships."""
-    found, problems = load_catalogue(ROOT)
-    assert not problems, "\n".join(map(str, problems))
-    return found
 
 
 def shipped(name: str) -> tuple[Scenario, Tiers, dict[str, Playbook]]:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.support import ROOT, with_runs
+from tests.cli.support import with_runs
 from tests.judge.build import Run
+from tests.shipped import shipped_documents
 from tests.web.standin import Answers, Browser, StandInPrometheus, catalogue_with, options, together, well
-from tierdrill.documents.catalogue_reader import load_catalogue
 from tierdrill.documents.models.tiers import Tier
 from tierdrill.web.live_parts import LiveParts
 from tierdrill.web.tier_figures import FiringAlert, TierFigures
@@ -101,8 +101,7 @@ def test_drills_show_their_last_result_and_proof(tmp_path: Path) -> None:
 
 
 def critical() -> Tier:
-    catalogue, _ = load_catalogue(ROOT)
-    return catalogue.tiers["serving"].by_name("critical")
+    return shipped_documents().tiers["serving"].by_name("critical")
 
 
 FINE = {"rate": 10.0, "success": 1.0, "slots_ready": 8.0, "slots_desired": 8.0, "in_flight": 1.0}

@@ -11,8 +11,8 @@ import pytest
 
 from tests.cli.support import ROOT, with_runs
 from tests.judge.build import Run
+from tests.shipped import shipped_documents
 from tests.web.standin import Browser, catalogue_with, options
-from tierdrill.documents.catalogue_reader import load_catalogue
 from tierdrill.history.audit_log import AUDIT_FILE, AuditEntry, append
 from tierdrill.policy.override_grants import grant, revoke
 from tierdrill.schedule.store.slot_store import ScheduleStore
@@ -99,7 +99,7 @@ def test_the_audit_log_and_whether_it_is_as_written(browser: Browser) -> None:
 
 def test_an_override_in_force_is_shown_until_it_ends(browser: Browser) -> None:
     home = browser.options.home
-    tiers = load_catalogue(ROOT)[0].tiers["serving"]
+    tiers = shipped_documents().tiers["serving"]
     tier = tiers.by_name("best-effort")
     given = grant(
         home, tiers, "best-effort", "shed-order", seconds=600, role=tier.may_override[0], who="ada", why="rush"
