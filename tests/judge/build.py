@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 from tests.shipped import shipped_documents
@@ -220,10 +221,10 @@ class Run:
                     }
                 )
         rows.sort(key=lambda row: row["due"])
+        batches = {second: [*batch] for second, batch in groupby(rows, key=lambda row: int(row["due"]))}
         made: list[Made] = [(begin, "load.started", "load", {"schedule_zero": begin, "planned": dict(planned)})]
         for second in range(int(begin), int(end) + 1):
-            batch = [row for row in rows if second <= row["due"] < second + 1]
-            if batch:
+            if batch := batches.get(second):
                 made.append((second + 1.0, "load.samples", "load", samples_event_data(batch)))
             health = {"machine_idle": self.idle, "loop_lag_s": 0.002, "cpu": 0.1, "interval_s": 1.0, "stalled": False}
             made.append((second + 1.0, "load.health", "load", health))
