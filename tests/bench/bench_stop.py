@@ -23,7 +23,7 @@ from tests.e2e.home import COMMAND, environment, short_catalogue, start
 
 from tierdrill.chaos.actions import inject_fault
 from tierdrill.conductor.cleanup import undo_all
-from tierdrill.faults.registry import KINDS
+from tierdrill.faults.known_kinds import KINDS
 from tierdrill.history.events import Event
 from tierdrill.history.history_store import HistoryStore
 from tierdrill.history.ledger import Ledger

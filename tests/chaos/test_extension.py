@@ -13,7 +13,7 @@ from chaoslib.exceptions import ActivityFailed
 
 from tierdrill.chaos import actions, discover, probes
 from tierdrill.chaos.actions import inject_fault as inject
-from tierdrill.faults.registry import KINDS
+from tierdrill.faults.known_kinds import KINDS
 from tierdrill.history.ledger import Ledger
 from tierdrill.targets.base import FaultOrder, Mechanism, Proof
 

@@ -17,7 +17,7 @@ from tests.shipped import shipped_documents
 from tierdrill.cli.commands.listing import proofs_of
 from tierdrill.cli.main import main
 from tierdrill.documents.catalogue import KINDS
-from tierdrill.faults.registry import KINDS as FAULT_KINDS
+from tierdrill.faults.known_kinds import KINDS as FAULT_KINDS
 from tierdrill.targets.target_registry import targets
 
 SHIPPED = shipped_documents()

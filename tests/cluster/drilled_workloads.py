@@ -20,7 +20,7 @@ from tests.cluster.api_witness import ApiWitness, pod_ready
 from tests.cluster.rig.image import NAME as IMAGE
 from tests.kubernetes_api import workloads_of
 from tierdrill.documents.models.kubernetes import KubernetesSettings
-from tierdrill.faults.registry import KINDS
+from tierdrill.faults.known_kinds import KINDS
 from tierdrill.targets.kubernetes.drill_permissions import needed
 from tierdrill.targets.kubernetes.fault_port import KubernetesPort
 from tierdrill.targets.kubernetes.manifests.rbac import role_objects

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tierdrill.faults.registry import KINDS, checked_parameters
+from tierdrill.faults.known_kinds import KINDS, checked_parameters
 from tierdrill.targets.base import FaultOrder
 from tierdrill.targets.kubernetes.fault_port import KubernetesPort
 

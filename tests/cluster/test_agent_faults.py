@@ -14,7 +14,7 @@ from tests.cluster.conftest import ClusterInUse
 from tests.cluster.rig.image import NAME as IMAGE
 from tests.cluster.rig.image import host_python
 from tests.kubernetes_api import workloads_of
-from tierdrill.faults.registry import KINDS, checked_parameters
+from tierdrill.faults.known_kinds import KINDS, checked_parameters
 from tierdrill.targets.base import FaultOrder, TargetError
 from tierdrill.targets.kubernetes import agents
 from tierdrill.targets.kubernetes.fault_port import KubernetesPort

@@ -23,7 +23,7 @@ from tests.cluster.test_rig import ALL, gpus_of
 from tierdrill.cli.drill_documents import environment_setting
 from tierdrill.cli.folders import shipped_catalogue
 from tierdrill.faults.kind import modules_by_kind
-from tierdrill.faults.registry import checked_parameters
+from tierdrill.faults.known_kinds import checked_parameters
 from tierdrill.targets.kubernetes import gpu_faults
 from tierdrill.targets.kubernetes.cluster_place import Place
 from tierdrill.targets.kubernetes.emulated_gpu_fault import close_holds

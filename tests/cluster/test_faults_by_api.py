@@ -15,7 +15,7 @@ from tests.cluster.api_witness import pod_ready
 from tests.cluster.conftest import ClusterInUse
 from tests.cluster.drilled_workloads import Drilled, two_tiers
 from tests.cluster.faults_to_inject import RUN, bound
-from tierdrill.faults.registry import KINDS
+from tierdrill.faults.known_kinds import KINDS
 from tierdrill.injection.undo import await_proof
 from tierdrill.targets.base import FaultOrder, Proof, TargetError
 from tierdrill.targets.kubernetes.cluster_place import Place

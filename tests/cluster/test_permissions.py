@@ -17,7 +17,7 @@ from tests.cli.support import tierdrill
 from tests.cluster.conftest import ClusterInUse
 from tests.cluster.drilled_workloads import CREATED, Drilled, two_tiers
 from tierdrill.documents.models.kubernetes import KubernetesSettings
-from tierdrill.faults.registry import KINDS
+from tierdrill.faults.known_kinds import KINDS
 from tierdrill.targets.kubernetes import connect
 from tierdrill.targets.kubernetes.api_errors import ApiError
 from tierdrill.targets.kubernetes.connect import MERGE_PATCH, Cluster, path_of

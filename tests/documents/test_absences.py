@@ -9,7 +9,7 @@ import pytest
 from tests.documents.support import DRILL, SCENARIO, good_catalogue
 from tierdrill.documents.catalogue_reader import load_catalogue
 from tierdrill.documents.reading.reading_state import Absent
-from tierdrill.faults.registry import KINDS
+from tierdrill.faults.known_kinds import KINDS
 from tierdrill.targets.lab.fault_port import MECHANISMS
 from tierdrill.targets.target_registry import absent_in
 

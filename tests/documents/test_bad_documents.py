@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.documents.support import BAD, good_catalogue, located, problems
-from tierdrill.faults.registry import ACTIONS, KINDS, UNDOS
+from tierdrill.faults.known_kinds import ACTIONS, KINDS, UNDOS
 from tierdrill.remedies.facts import FACTS
 from tierdrill.text import either, listed
 

@@ -13,7 +13,7 @@ import yaml
 from tests.documents.support import CALENDAR, DRILL, ENVIRONMENT, GAMEDAY, GOOD, PLAYBOOK, SCENARIO, TIERS, WORKLOADS
 from tierdrill.documents.catalogue import KINDS
 from tierdrill.documents.reading.json_schema import DIALECT, any_kind_schema, json_schema, schema_line, write_schemas
-from tierdrill.faults.registry import KINDS as FAULTS
+from tierdrill.faults.known_kinds import KINDS as FAULTS
 
 EXAMPLES = {
     "Calendar": CALENDAR,

@@ -17,7 +17,7 @@ from tests.judge.build import shipped
 
 from tierdrill.conductor.plan import PlanError
 from tierdrill.faults.blast_radius import ConcurrentFaults, Layout, Limits, affected, links_of, touched
-from tierdrill.faults.registry import KINDS
+from tierdrill.faults.known_kinds import KINDS
 from tierdrill.history.events import Event
 from tierdrill.injection.injector import Injector, Refused
 from tierdrill.report.run.touched_targets import blast_of

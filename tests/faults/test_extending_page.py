@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.documents.support import good_catalogue
 
-from tierdrill.faults.registry import KINDS
+from tierdrill.faults.known_kinds import KINDS
 
 ROOT = Path(__file__).parents[2]
 FILES = dict(

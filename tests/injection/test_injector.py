@@ -25,7 +25,7 @@ from tierdrill.conductor.plan import make_plan
 from tierdrill.conductor.sabotage import apply_sabotage
 from tierdrill.conductor.stock_faults import ForeignFaults, Proofs
 from tierdrill.documents.models.drill import Sabotage, SabotageAction
-from tierdrill.faults.registry import KINDS
+from tierdrill.faults.known_kinds import KINDS
 from tierdrill.history.events import Event
 from tierdrill.history.ledger import Ledger
 from tierdrill.history.sealed import SealedHistory, sealed_order

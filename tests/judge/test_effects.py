@@ -13,7 +13,7 @@ from tierdrill.judge.sample_columns import samples_event_data
 from tierdrill.judge.samples import collect
 from tierdrill.judge.timeline import executions, read_timeline
 from tierdrill.judge.verdict import Status
-from tierdrill.remedies.remedy_registry import REMEDIES
+from tierdrill.remedies.known_remedies import REMEDIES
 
 GATEWAYS = ("gateway-a", "gateway-b")
 BEGUN, DONE, UNDONE = 10.0, 11.0, 30.0

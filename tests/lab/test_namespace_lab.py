@@ -14,7 +14,7 @@ import pytest
 from tests.lab.kernel_hosts import means_or_skip
 from tests.lab.test_supervisor import Lab, lab_config
 
-from tierdrill.faults.registry import KINDS
+from tierdrill.faults.known_kinds import KINDS
 from tierdrill.lab.lab_config import AlertmanagerConfig, PrometheusConfig
 from tierdrill.lab.lab_files import down_lab, lab_processes
 from tierdrill.lab.network.namespace_hosts import NamespaceHosts

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from tierdrill.remedies.known_remedies import REMEDIES, settings_of
 from tierdrill.remedies.remedy import Setting
-from tierdrill.remedies.remedy_registry import REMEDIES, settings_of
 
 LEAVE_NOTHING = {
     "restart-replica", "power-cycle", "restart-gateway", "restart-exporter", "restart-members", "notify",

@@ -11,7 +11,7 @@ import pytest
 from tests.lab.test_state_store import ETCD_HERE, needs_etcd
 from tests.lab.test_supervisor_ends import lab
 from tierdrill.faults.kind import FaultKind
-from tierdrill.faults.registry import KINDS, checked_parameters
+from tierdrill.faults.known_kinds import KINDS, checked_parameters
 from tierdrill.injection.undo import await_proof
 from tierdrill.lab.client import LabClient
 from tierdrill.lab.lab_files import LabState

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.targets.endpoint import Answer, Endpoint
-from tierdrill.faults.registry import checked_parameters
+from tierdrill.faults.known_kinds import checked_parameters
 from tierdrill.injection.undo import await_proof
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.lab.controller.cluster_model import Node

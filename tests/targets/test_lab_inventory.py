@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 
-from tierdrill.faults.registry import KINDS
+from tierdrill.faults.known_kinds import KINDS
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.process.identity import identify
 from tierdrill.targets.base import FaultOrder, Mechanism, TargetError

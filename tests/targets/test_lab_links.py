@@ -11,7 +11,7 @@ import pytest
 
 from tests.lab.test_fabric import TOKEN, Control
 from tests.targets.endpoint import Endpoint
-from tierdrill.faults.registry import KINDS, checked_parameters
+from tierdrill.faults.known_kinds import KINDS, checked_parameters
 from tierdrill.injection.undo import await_proof
 from tierdrill.lab.client import LabClient
 from tierdrill.process import spawn as spawn

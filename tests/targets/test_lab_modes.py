@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.support import tierdrill
-from tierdrill.faults.registry import KINDS
+from tierdrill.faults.known_kinds import KINDS
 from tierdrill.lab.lab_config import Means
 from tierdrill.lab.network import means as machine
 from tierdrill.targets.base import TargetError

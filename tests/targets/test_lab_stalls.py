@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 
 from tests.process.test_spawn import READY_PROGRAM, _script
-from tierdrill.faults.registry import checked_parameters
+from tierdrill.faults.known_kinds import checked_parameters
 from tierdrill.injection.undo import await_proof
 from tierdrill.lab.client import LabClient
 from tierdrill.lab.supervisor.lab_events import EventLog

@@ -13,7 +13,7 @@ from tests.shipped import shipped_documents as catalogue
 from tierdrill.documents.models.playbook import Playbook
 from tierdrill.documents.models.scenario import Scenario
 from tierdrill.documents.models.tiers import Tiers
-from tierdrill.faults.registry import KINDS
+from tierdrill.faults.known_kinds import KINDS
 from tierdrill.history.events import Event
 from tierdrill.judge.sample_columns import samples_event_data
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.training.build import EFFECT_LAG_S, PAGE_LAG_S, ZERO, Sitting, catalogue, parameters_of, settings
 from tierdrill.documents.models.scenario import Incident, Scenario
-from tierdrill.faults.registry import KINDS
+from tierdrill.faults.known_kinds import KINDS
 from tierdrill.history.events import Event
 from tierdrill.training.responders import LOOKS, Over
 

@@ -16,7 +16,7 @@ from tierdrill.documents.models.environment import LONGEST_LEASE_S, SHORTEST_LEA
 from tierdrill.documents.reading.fault_actions import LEASE
 from tierdrill.faults.kind import FaultKind
 from tierdrill.faults.kind import Parameter as FaultParameter
-from tierdrill.faults.registry import ACTIONS, KINDS, UNDOS, arguments_of
+from tierdrill.faults.known_kinds import ACTIONS, KINDS, UNDOS, arguments_of
 from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.injection.injector import Injector, NotInjected, wait_until
 from tierdrill.injection.undo import undo_fault

@@ -22,7 +22,7 @@ from tierdrill.documents.variables import (
     resolve_drill,
 )
 from tierdrill.faults.kind import UnknownFault
-from tierdrill.faults.registry import ACTIONS, KINDS, checked_parameters
+from tierdrill.faults.known_kinds import ACTIONS, KINDS, checked_parameters
 from tierdrill.load.arrival_schedule import Shape
 from tierdrill.load.child_line import CONTROL_FILE
 from tierdrill.load.load_plan import LoadPlan, Prompt, StreamPlan

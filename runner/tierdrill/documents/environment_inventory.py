@@ -9,7 +9,7 @@ from tierdrill.documents.models.tiers import Tiers
 from tierdrill.documents.models.workloads import Workloads
 from tierdrill.documents.reading.fault_actions import Call
 from tierdrill.faults.blast_radius import ConcurrentFaults, Layout, Violation, hosts_of, links_of
-from tierdrill.faults.registry import ACTIONS, UNDOS
+from tierdrill.faults.known_kinds import ACTIONS, UNDOS
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Ground floor: the fault kinds, one file each in `kinds/`, and the registry that reads them."""
+"""Ground floor: the fault kinds, one file each in `kinds/`, and `known_kinds.py` that reads them."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import product
 
-from tierdrill.faults.registry import KINDS
+from tierdrill.faults.known_kinds import KINDS
 from tierdrill.text import listed
 
 PLATFORM_HOSTS = ("controller", "prometheus")

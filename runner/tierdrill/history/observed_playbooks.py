@@ -13,11 +13,11 @@ from fnmatch import fnmatchcase
 from itertools import takewhile
 from typing import Any, Protocol
 
-from tierdrill.faults.registry import KINDS
+from tierdrill.faults.known_kinds import KINDS
 from tierdrill.history.events import Event
 from tierdrill.history.kinds.response_kinds import RemediationSeen
 from tierdrill.history.playbook_spans import Execution, Step
-from tierdrill.remedies.remedy_registry import REMEDIES
+from tierdrill.remedies.known_remedies import REMEDIES
 
 Hosted = Mapping[str, Sequence[str]]
 """Replicas by node."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from tierdrill.faults.blast_radius import ConcurrentFaults, Limits
 from tierdrill.faults.kind import UnknownFault
-from tierdrill.faults.registry import KINDS, checked_parameters
+from tierdrill.faults.known_kinds import KINDS, checked_parameters
 from tierdrill.history.events import Emit, event
 from tierdrill.history.kinds import run_kinds
 from tierdrill.history.ledger import Ledger, LedgerError

@@ -4,8 +4,8 @@ import asyncio
 from typing import Any, Literal
 
 from tierdrill.remedies.facts import A_SHARE
+from tierdrill.remedies.known_remedies import REMEDIES
 from tierdrill.remedies.remedy import TARGETS
-from tierdrill.remedies.remedy_registry import REMEDIES
 from tierdrill.targets.base import Inventory, RemedyPort, RemedyResult
 
 How = Literal["nothing", "half", "twice", "late", "wrong-target"]

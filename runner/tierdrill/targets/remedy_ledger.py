@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tierdrill.history.ledger import Ledger, LedgerError
+from tierdrill.remedies.known_remedies import REMEDIES, settings_of
 from tierdrill.remedies.remedy import GATEWAY_KINDS, Setting
-from tierdrill.remedies.remedy_registry import REMEDIES, settings_of
 from tierdrill.targets.base import (
     REMEDY,
     FaultOrder,

@@ -13,7 +13,7 @@ import pytest
 
 from tests.kubernetes_api import FakeApi, Refusal
 from tests.targets.kubernetes.conftest import NODES, PODS, RUN, pod
-from tierdrill.faults.registry import KINDS, checked_parameters
+from tierdrill.faults.known_kinds import KINDS, checked_parameters
 from tierdrill.targets.base import FaultOrder, TargetError
 from tierdrill.targets.kubernetes.fault_port import KubernetesPort, mechanisms_with
 from tierdrill.targets.kubernetes.lease import DrillLease

@@ -24,7 +24,7 @@ def command(here: Surroundings, fetch: bool, quiet: bool, as_json: bool) -> int:
     if fetch:
         _fetch(here)
     from tierdrill.cli.machine import findings
-    from tierdrill.faults.registry import KINDS
+    from tierdrill.faults.known_kinds import KINDS
     from tierdrill.targets.target_registry import lab_in_namespaces, targets
 
     known = targets()

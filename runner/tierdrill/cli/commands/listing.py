@@ -100,7 +100,7 @@ def proofs_of(figures: list[RunFigures], now: float) -> dict[str, list[str]]:
 def _faults(catalogue: Catalogue) -> list[dict[str, Any]]:
     """Every kind of fault: what it does, its cause, how each target does it or why it does not, and its drills."""
     from tierdrill.documents.reading.fault_actions import calls
-    from tierdrill.faults.registry import KINDS
+    from tierdrill.faults.known_kinds import KINDS
     from tierdrill.targets.target_registry import lab_in_namespaces, targets
 
     by_target = {name: one.mechanisms() for name, one in targets().items()}

@@ -123,8 +123,8 @@ def _remedy(name: str, text: str, *params: click.Parameter, do: str | None = Non
 @cache
 def _add_remedies() -> None:
     """The commands that are remedies, which take a moment to read."""
+    from tierdrill.remedies.known_remedies import COMMANDS
     from tierdrill.remedies.remedy import TARGETS
-    from tierdrill.remedies.remedy_registry import COMMANDS
 
     here = command.sections[REMEDIES]
     others = here.copy()

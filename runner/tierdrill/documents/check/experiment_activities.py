@@ -15,7 +15,7 @@ from tierdrill.documents.models.environment import LONGEST_LEASE_S, SHORTEST_LEA
 from tierdrill.documents.problems import shown
 from tierdrill.documents.reading.fault_actions import FUNCTIONS, LEASE, MODULE, OUR_MODULES
 from tierdrill.documents.reading.reading_state import Place
-from tierdrill.faults.registry import ACTIONS, arguments_of
+from tierdrill.faults.known_kinds import ACTIONS, arguments_of
 from tierdrill.text import either, listed
 
 TYPES = ("env", "probe")

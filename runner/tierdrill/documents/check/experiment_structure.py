@@ -15,7 +15,7 @@ from tierdrill.documents.check.experiment_activities import check_activity, chec
 from tierdrill.documents.problems import shown
 from tierdrill.documents.reading.fault_actions import MODULE, calls
 from tierdrill.documents.reading.reading_state import Place
-from tierdrill.faults.registry import ACTIONS
+from tierdrill.faults.known_kinds import ACTIONS
 from tierdrill.text import either, listed
 
 TOP_KEYS = (

@@ -16,7 +16,7 @@ from tierdrill.documents.reading.fault_actions import Call, calls
 from tierdrill.documents.reading.reading_state import EXPERIMENT, Place, Reading
 from tierdrill.documents.reading.stock_experiments import is_foreign
 from tierdrill.documents.variables import experiment_values, filled_calls, references
-from tierdrill.faults.registry import ACTIONS
+from tierdrill.faults.known_kinds import ACTIONS
 from tierdrill.text import listed
 
 # Set by the conductor from the drill's phases.

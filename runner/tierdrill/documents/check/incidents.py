@@ -14,8 +14,8 @@ from tierdrill.documents.models.units import show_duration
 from tierdrill.documents.problems import shown
 from tierdrill.documents.reading.reading_state import Place
 from tierdrill.faults.blast_radius import ConcurrentFaults, Layout
-from tierdrill.faults.registry import KINDS
-from tierdrill.remedies.remedy_registry import REMEDIES
+from tierdrill.faults.known_kinds import KINDS
+from tierdrill.remedies.known_remedies import REMEDIES
 from tierdrill.text import listed
 
 NEEDED = {"xid": ("node", "gpu"), "message": ("text",), "page": ("text", "tier"), "fault": ("fault", "parameters")}

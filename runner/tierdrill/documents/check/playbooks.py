@@ -12,8 +12,8 @@ from tierdrill.documents.models.protections import ALL_FLAGS
 from tierdrill.documents.problems import shown
 from tierdrill.documents.reading.reading_state import Place
 from tierdrill.remedies.facts import A_NUMBER, A_SHARE, FACTS, YES_OR_NO
+from tierdrill.remedies.known_remedies import REMEDIES, settings_of
 from tierdrill.remedies.remedy import AN_INDEX
-from tierdrill.remedies.remedy_registry import REMEDIES, settings_of
 from tierdrill.text import either, listed
 
 TEMPLATE_NAMES = ("target", "alert")

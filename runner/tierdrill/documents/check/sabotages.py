@@ -12,8 +12,8 @@ from tierdrill.documents.models.protections import FLAGS
 from tierdrill.documents.problems import shown
 from tierdrill.documents.reading.reading_state import Place
 from tierdrill.documents.variables import fill
+from tierdrill.remedies.known_remedies import IN_PLAYBOOKS, REMEDIES
 from tierdrill.remedies.remedy import TARGETS
-from tierdrill.remedies.remedy_registry import IN_PLAYBOOKS, REMEDIES
 from tierdrill.text import listed
 
 ACTIONS = (

@@ -14,7 +14,7 @@ from tierdrill.documents.models.units import show_duration
 from tierdrill.documents.problems import shown
 from tierdrill.documents.reading.reading_state import Place
 from tierdrill.faults.blast_radius import Layout
-from tierdrill.faults.registry import KINDS
+from tierdrill.faults.known_kinds import KINDS
 
 HINTS_COST_MAX = 100
 

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from tierdrill.documents.models.units import Duration, Frozen, Metadata, Name, Part, Ratio
 from tierdrill.remedies.facts import FACTS
-from tierdrill.remedies.remedy_registry import IN_PLAYBOOKS
+from tierdrill.remedies.known_remedies import IN_PLAYBOOKS
 
 Scalar = str | int | float | bool
 TargetKind = Literal["node", "gpu", "replica", "link", "gateway", "tier", "store", "service"]

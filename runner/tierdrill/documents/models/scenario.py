@@ -12,8 +12,8 @@ from pydantic import Field, WithJsonSchema
 
 from tierdrill.documents.models.drill import Load, Scalar
 from tierdrill.documents.models.units import Duration, Frozen, Metadata, Name, Part
-from tierdrill.faults.registry import KINDS
-from tierdrill.remedies.remedy_registry import REMEDIES
+from tierdrill.faults.known_kinds import KINDS
+from tierdrill.remedies.known_remedies import REMEDIES
 
 Level = Literal["first-day", "intermediate", "hard"]
 LEVELS: tuple[Level, ...] = ("first-day", "intermediate", "hard")

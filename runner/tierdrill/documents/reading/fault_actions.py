@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tierdrill.faults.kind import FaultKind
-from tierdrill.faults.registry import ACTIONS, UNDOS
+from tierdrill.faults.known_kinds import ACTIONS, UNDOS
 
 MODULE = "tierdrill.chaos.actions"
 OUR_MODULES = (MODULE, "tierdrill.chaos.probes")

@@ -14,7 +14,7 @@ from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.models.drill import Invariants, TierExpectation
 from tierdrill.documents.models.environment import Clock
 from tierdrill.documents.models.tiers import Tier
-from tierdrill.faults.registry import disrupts
+from tierdrill.faults.known_kinds import disrupts
 from tierdrill.history.events import Event, each
 from tierdrill.history.kinds.run_kinds import PlatformState
 from tierdrill.judge.checks.failure_class import BLIP_REPLICAS, Classified, Failure, FailureClass, classify

@@ -17,8 +17,8 @@ from tierdrill.judge.samples import TierSamples
 from tierdrill.judge.statistics import wilson
 from tierdrill.judge.timeline import Timeline
 from tierdrill.judge.verdict import Status
+from tierdrill.remedies.known_remedies import REMEDIES
 from tierdrill.remedies.remedy import PROMETHEUS
-from tierdrill.remedies.remedy_registry import REMEDIES
 
 UNSENT = frozenset({"dropped", "unfinished"})
 SHED_OF_AT_LEAST = 5

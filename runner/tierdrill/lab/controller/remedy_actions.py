@@ -6,8 +6,8 @@ from typing import Any
 
 from tierdrill.lab.controller.cluster_model import Held, Node
 from tierdrill.lab.controller.desired_state import Core
-from tierdrill.remedies.remedy_registry import REMEDIES as KINDS
-from tierdrill.remedies.remedy_registry import implemented
+from tierdrill.remedies.known_remedies import REMEDIES as KINDS
+from tierdrill.remedies.known_remedies import implemented
 
 Answer = dict[str, Any]
 

@@ -7,7 +7,7 @@ from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.environment_inventory import inventory_of
 from tierdrill.documents.models.tiers import Tier, quantile_share
 from tierdrill.faults.blast_radius import Layout, touched
-from tierdrill.faults.registry import disrupts
+from tierdrill.faults.known_kinds import disrupts
 from tierdrill.history.events import Event, each
 from tierdrill.history.kinds.run_kinds import PlatformState
 from tierdrill.history.projection import FaultSpan

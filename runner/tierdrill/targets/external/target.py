@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tierdrill.faults.registry import KINDS
-from tierdrill.remedies.remedy_registry import REMEDIES
+from tierdrill.faults.known_kinds import KINDS
+from tierdrill.remedies.known_remedies import REMEDIES
 from tierdrill.targets.base import (
     FaultOrder,
     Inventory,

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from tierdrill.faults.registry import KINDS
+from tierdrill.faults.known_kinds import KINDS
 from tierdrill.process.programs import Program, program, user_environment
 from tierdrill.targets.base import TargetError
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.models.kubernetes import KubernetesSettings
 from tierdrill.faults.blast_radius import ConcurrentFaults
-from tierdrill.faults.registry import KINDS
+from tierdrill.faults.known_kinds import KINDS
 from tierdrill.targets.base import FaultOrder, Preview, TargetError
 from tierdrill.targets.kubernetes.connect import Cluster
 from tierdrill.targets.kubernetes.drill_permissions import denied, needed

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from tierdrill.remedies.facts import FACTS
-from tierdrill.remedies.remedy_registry import REMEDIES, implemented
+from tierdrill.remedies.known_remedies import REMEDIES, implemented
 from tierdrill.targets.base import Inventory, RemedyResult, TargetError
 from tierdrill.targets.kubernetes.actor_watch import OwnDeeds
 from tierdrill.targets.kubernetes.api_errors import ApiError

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from tierdrill.faults.kind import kinds_in
 from tierdrill.faults.kinds import load_surge, router_fail_closed, telemetry_loss
-from tierdrill.faults.registry import KINDS
-from tierdrill.remedies.remedy_registry import REMEDIES
+from tierdrill.faults.known_kinds import KINDS
+from tierdrill.remedies.known_remedies import REMEDIES
 from tierdrill.targets.base import FaultOrder, Mechanism, Opening, Preview, Session
 from tierdrill.targets.kubernetes.power import BY_POWER
 

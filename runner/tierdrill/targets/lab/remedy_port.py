@@ -7,7 +7,7 @@ from typing import Any
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.lab.lab_files import LabState
 from tierdrill.remedies.facts import FACTS
-from tierdrill.remedies.remedy_registry import REMEDIES, implemented
+from tierdrill.remedies.known_remedies import REMEDIES, implemented
 from tierdrill.targets.base import Inventory, RemedyResult, TargetError
 from tierdrill.targets.lab import state_store
 from tierdrill.targets.lab.lab_facts import LabFacts

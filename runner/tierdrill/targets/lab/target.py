@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tierdrill.faults.kind import kinds_in
-from tierdrill.faults.registry import KINDS
-from tierdrill.remedies.remedy_registry import REMEDIES
+from tierdrill.faults.known_kinds import KINDS
+from tierdrill.remedies.known_remedies import REMEDIES
 from tierdrill.targets.base import FaultOrder, Mechanism, Opening, Preview, Session, TargetError
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from tierdrill.documents.models.tiers import Tiers
 from tierdrill.documents.models.units import parse_rate, parse_ratio
 from tierdrill.faults.blast_radius import STATE_STORE
 from tierdrill.remedies.facts import A_SHARE, YES_OR_NO
+from tierdrill.remedies.known_remedies import COMMANDS, REMEDIES
 from tierdrill.remedies.remedy import A_RATE, TARGETS, RemedyKind
-from tierdrill.remedies.remedy_registry import COMMANDS, REMEDIES
 from tierdrill.targets.base import Inventory
 from tierdrill.training.ops.tier_rules import Situation
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from tierdrill.documents.models.tiers import Tier, Tiers
 from tierdrill.documents.models.workloads import Workloads
+from tierdrill.remedies.known_remedies import REMEDIES
 from tierdrill.remedies.remedy import RemedyKind
-from tierdrill.remedies.remedy_registry import REMEDIES
 from tierdrill.targets.base import Inventory, ReplicaState
 
 

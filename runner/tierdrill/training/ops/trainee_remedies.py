@@ -9,7 +9,7 @@ from typing import Any
 from tierdrill.history.events import Event, event
 from tierdrill.history.kinds.exercise_kinds import TraineeAction
 from tierdrill.remediation.substitution import SubstitutionError
-from tierdrill.remedies import remedy_registry
+from tierdrill.remedies import known_remedies
 from tierdrill.targets.base import RemedyPort, RemedyResult, Session, TargetError
 from tierdrill.training.ops.action_parser import BadOrder, Order, Settings, order_of, way_back
 from tierdrill.training.ops.manual_playbooks import NoSuchTarget, PlaybookHand, known_playbook
@@ -20,7 +20,7 @@ AT_ONCE_S = 0.12
 """How long an answer waits for a remedy: most are done by then, and a terminal must not hang for the others."""
 
 WAIT_S = 25.0
-COMMANDS = (*remedy_registry.COMMANDS, "playbook", "rollback")
+COMMANDS = (*known_remedies.COMMANDS, "playbook", "rollback")
 
 
 @dataclass

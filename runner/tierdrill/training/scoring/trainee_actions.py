@@ -11,7 +11,7 @@ from tierdrill.documents.models.scenario import Harmful, Incident, Mitigation, S
 from tierdrill.documents.models.tiers import Tiers
 from tierdrill.history.events import Event
 from tierdrill.history.kinds.exercise_kinds import TraineeAction
-from tierdrill.remedies.remedy_registry import REMEDIES
+from tierdrill.remedies.known_remedies import REMEDIES
 from tierdrill.training.scoring.exercise_timeline import ExerciseTimeline, PageSeen
 
 Kind = Literal["mends", "harms", "needless", "neutral", "refused", "failed"]

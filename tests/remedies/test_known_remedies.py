@@ -17,7 +17,7 @@ from tierdrill.judge.checks.remedy_effects import Witnesses
 from tierdrill.lab.controller import remedy_actions as controller_remedies
 from tierdrill.remedies import kinds
 from tierdrill.remedies.facts import FACTS
-from tierdrill.remedies.remedy_registry import COMMANDS, REMEDIES, implemented
+from tierdrill.remedies.known_remedies import COMMANDS, REMEDIES, implemented
 from tierdrill.targets.lab import remedy_port
 from tierdrill.targets.lab.lab_facts import LabFacts
 from tierdrill.training.ops import tier_rules as rules

@@ -13,7 +13,7 @@ from tierdrill.chaos import actions
 from tierdrill.documents.reading.fault_actions import LEASE, MODULE
 from tierdrill.faults import kinds
 from tierdrill.faults.kind import IDENTITY, FaultKind, UnknownFault, modules_by_kind
-from tierdrill.faults.registry import ACTIONS, KINDS, UNDOS, arguments_of, checked_parameters, disrupts
+from tierdrill.faults.known_kinds import ACTIONS, KINDS, UNDOS, arguments_of, checked_parameters, disrupts
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "runner/tierdrill"
