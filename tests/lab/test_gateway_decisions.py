@@ -14,7 +14,7 @@ from tierdrill.lab.gateway.admission_queue import Effect, Granted, ModelPool, Pr
 from tierdrill.lab.gateway.circuit_breaker import CircuitBreaker
 from tierdrill.lab.gateway.gateway_config import Flags, TierPolicies, parse_config
 from tierdrill.lab.gateway.limits import Caps, Shedder
-from tierdrill.lab.gateway.retries import RetryBudget
+from tierdrill.lab.gateway.retry_budget import RetryBudget
 from tierdrill.lab.gateway.routing import Endpoint, Router
 from tierdrill.lab.lab_config import LabConfigError, TierConfig
 

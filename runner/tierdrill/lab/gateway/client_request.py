@@ -13,7 +13,6 @@ from tierdrill.documents.request_rules import RequestFacts, minute_of_day
 from tierdrill.lab.completions import BadRequest, Question, parse_object, read_completion, read_inference
 from tierdrill.lab.gateway.admission_queue import Ticket
 from tierdrill.lab.gateway.gateway_state import GatewayCore
-from tierdrill.lab.gateway.retries import retry_after_s
 from tierdrill.lab.gateway.routing import Replica
 from tierdrill.lab.lab_config import TierConfig
 from tierdrill.lab.replica.language_model import count_tokens
@@ -192,17 +191,6 @@ class Call:
         self.metrics.count(outcome, code)
         if outcome != "rejected":
             self.metrics.duration.observe(self.core.clock() - self.arrived)
-
-    def retry_after_s(self, reason: str) -> int:
-        """Whole seconds until another try may be let in, as far as the gateway can tell."""
-        pool = self.core.pool(self.model)
-        if reason == "capped":
-            wait_s = self.core.caps.wait_s(self.policy.name)
-        elif reason == "circuit-open":
-            wait_s = self.core.circuit_wait_s(self.model)
-        else:
-            wait_s = pool.drain_s(self.policy) if pool is not None else None
-        return retry_after_s(wait_s)
 
     # interruption
 

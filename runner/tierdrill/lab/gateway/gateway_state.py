@@ -14,7 +14,7 @@ from tierdrill.lab.gateway.held_settings import HeldSettings
 from tierdrill.lab.gateway.lifted_rules import LiftedRules
 from tierdrill.lab.gateway.limits import Caps, Clock, Shedder
 from tierdrill.lab.gateway.picker import FAILS_CLOSED, LOST, Picker
-from tierdrill.lab.gateway.retries import RetryBudget
+from tierdrill.lab.gateway.retry_budget import RetryBudget
 from tierdrill.lab.gateway.routing import Endpoint, Replica, Router
 from tierdrill.lab.lab_config import LabConfigError, TierConfig
 

@@ -26,6 +26,7 @@ from tierdrill.lab.gateway.client_request import (
 )
 from tierdrill.lab.gateway.gateway_state import GatewayCore
 from tierdrill.lab.gateway.picker import FAILS_CLOSED, FAILS_OPEN, LOST, STATUS
+from tierdrill.lab.gateway.retry_after import retry_after_s
 from tierdrill.lab.gateway.routing import Replica
 
 FALL_BACK_ON = ("no-endpoint", "circuit-open", "queue-full", "queue-timeout")
@@ -275,7 +276,7 @@ class _Service:
         message = f"tier {self._call.policy.name}: {reason}"
         if self.downstream is not None:
             return await self._end_stream(self.downstream, reason, message)
-        why = {"x-rejected-reason": reason, "Retry-After": str(self._call.retry_after_s(reason))}
+        why = {"x-rejected-reason": reason, "Retry-After": str(retry_after_s(self._call, reason))}
         return self._instead(status, error_body(reason, message), why)
 
     def _fail_closed(self) -> web.Response:

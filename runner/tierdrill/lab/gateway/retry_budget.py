@@ -1,14 +1,4 @@
-"""How often a gateway tries again by itself (the retry budget), and when a client may (`Retry-After`). Pure."""
-
-import math
-
-RETRY_AFTER_UNKNOWN_S = 1
-RETRY_AFTER_MAX_S = 60
-
-
-def retry_after_s(wait_s: float | None) -> int:
-    """What `Retry-After` says, in whole seconds, for a wait until another try may be let in (None: not known)."""
-    return RETRY_AFTER_UNKNOWN_S if wait_s is None else min(RETRY_AFTER_MAX_S, max(1, math.ceil(wait_s)))
+"""How often a gateway tries again by itself: the retry budget. Pure."""
 
 
 class RetryBudget:
