@@ -1,18 +1,15 @@
-"""Packets dropped or refused in one network: a chain of our own, first in its hooks, that is deleted whole."""
+"""What the faults of packets stand in: a chain of our own in one network, first in its hooks, deleted whole."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from pathlib import Path
 from typing import Any, Callable
 
-from fault import NOTHING, REVERTED, Fault, Refused, short
-from namespaces import Network, Tool, first_line, in_found, same_network, tool
+from fault import Refused, short
+from namespaces import Network, Tool, first_line, tool
 
-HOOKS = {"in": ("INPUT",), "out": ("OUTPUT",), "both": ("INPUT", "OUTPUT")}
 PREFIX = "TIERDRILL-"
-UPLINKS = "uplinks"
 
 
 def peers_of(parameters: dict[str, Any]) -> list[str]:
@@ -107,21 +104,6 @@ def _as_nft(match: str, family: str) -> str:
     return " ".join(f"{names[key]} {value}" for key, value in zip(words[::2], words[1::2]))
 
 
-def uplinks() -> list[str]:
-    """The interfaces that the node's default routes lead through. Refused where there is none."""
-    found = set()
-    for name, destination, prefix, device in (("route", 1, 7, 0), ("ipv6_route", 0, 1, 9)):
-        try:
-            rows = [line.split() for line in Path(f"/proc/1/net/{name}").read_text().splitlines()]
-        except OSError:
-            continue
-        whole = [row for row in rows if len(row) > 8 and not (row[destination] + row[prefix]).strip("0")]
-        found |= {row[device] for row in whole}
-    if not found - {"lo"}:
-        raise Refused("the node has no default route: its uplinks are not known")
-    return sorted(found - {"lo"})
-
-
 def programs(network: Network, families: str, *, queue: bool = False) -> list[list[Any]]:
     """What can filter in a network: iptables for those of the families (4, 6) that it has, else nft; else Refused."""
     found: list[list[Any]] = []
@@ -141,71 +123,3 @@ def programs(network: Network, families: str, *, queue: bool = False) -> list[li
     if program is None:
         raise Refused("; ".join(told) or "neither this program's image nor the node has iptables or nft")
     return [["nft", program.path, program.of_node]]
-
-
-class Drop(Fault):
-    """What passes between a network and `peers` (none: everybody) is dropped; with `reject` TCP is reset; `percent`:
-    only so much of it. `direction` in, out or both. `interfaces`: what passes through those, also what is forwarded;
-    "uplinks" are those by which the node reaches others.
-    """
-
-    def bind(self) -> dict[str, Any]:
-        self._hooks()
-        self.number("percent", 0.01, 100, 100)
-        if self.target.get("host") is True and not self.parameters.get("interfaces"):
-            raise Refused("in the node's own network, interfaces must be named: lo and the pods' would be cut as well")
-        families = {"6" if ":" in peer else "4" for peer in peers_of(self.parameters)} or {"4", "6"}
-        network = Network(self.target)
-        network.refuse_the_nodes()
-        names = self.parameters.get("interfaces") or []
-        if names == UPLINKS:
-            names = uplinks()
-        return {
-            "network": network.inode,
-            "used": programs(network, "".join(sorted(families))),
-            "interfaces": names,
-        }
-
-    def _hooks(self) -> tuple[str, ...]:
-        direction = self.parameters.get("direction", "both")
-        if direction not in HOOKS:
-            raise Refused(f"direction: got {direction!r}, expected in, out or both")
-        return (*HOOKS[direction], *(("FORWARD",) if self.parameters.get("interfaces") else ()))
-
-    def _matches(self, family: str) -> list[str]:
-        names = [str(one) for one in self.found["interfaces"]]
-        if any(not re.fullmatch(r"[\w.@:-]{1,15}", name) or name == "lo" for name in names):
-            raise Refused(f"interfaces: got {names}, expected names of network interfaces other than lo")
-        peers = [one for one in peers_of(self.parameters) if (":" in one) == (family == "6")]
-        direction = self.parameters.get("direction", "both")
-        pairs = [(key, name) for name in names for key in ("-i", "-o")]
-        pairs += [(key, peer) for peer in peers for key in ("-s", "-d")]
-        wanted = {"in": "-i-s", "out": "-o-d", "both": "-i-s-o-d"}[direction]
-        matches = [f"{key} {value}" for key, value in pairs if key in wanted]
-        return matches if self.parameters.get("peers") or names else [""]
-
-    def apply(self) -> None:
-        network = same_network(self.target, self.found["network"])
-        if network is None:
-            raise Refused("the network that was found is gone")
-        percent = float(self.parameters.get("percent", 100))
-        what = {"iptables": "-j DROP", "nft": "drop"}
-        if self.parameters.get("reject"):
-            what["iptables"] = "-p tcp ! --tcp-flags RST RST -j REJECT --reject-with tcp-reset"
-            what["nft"] = "tcp flags & rst == 0 reject with tcp reset"
-        if percent < 100:
-            share = percent / 100
-            what["iptables"] = f"-m statistic --mode random --probability {share:.6f} {what['iptables']}"
-            what["nft"] = f"numgen random mod 1000000 < {int(share * 1000000)} {what['nft']}"
-        self._chain(network).make(self._matches, self._hooks(), what)
-
-    def _chain(self, network: Network) -> Chain:
-        return Chain(network, self.record["fault"], self.found["used"])
-
-    def undo(self) -> str:
-        done = in_found(self.target, self.found["network"], lambda network: self._chain(network).delete(), False)
-        return REVERTED if done else NOTHING
-
-    def look(self) -> tuple[bool, str]:
-        gone = (False, "the network is gone, and the rules with it")
-        return in_found(self.target, self.found["network"], lambda network: self._chain(network).standing(), gone)

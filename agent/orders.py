@@ -26,11 +26,11 @@ from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
 import probe
+from drop import Drop
 from fault import REVERTED, Fault, Record, Refused
 from journal import Journal
 from kmsg import Lines
 from namespaces import Network, end_child
-from netfilter import Drop
 from processes import Process
 from sessions import Session
 from shape import Shape
