@@ -1,4 +1,4 @@
-"""The agent: takes orders, keeps the faults that stand, and undoes each when its time has come or its giver is gone.
+"""The agent: takes orders. What stands, it keeps and undoes by leases.py.
 
 Orders, one JSON object a line, each with an `id` that its answer repeats beside `ok` and, if not ok, `error`:
     arm      lease_s [journal]                       -> undone: what an earlier life left; any order renews the lease
@@ -30,6 +30,7 @@ from drop import Drop
 from fault import REVERTED, Fault, Record, Refused
 from journal import Journal
 from kmsg import Lines
+from leases import AGAIN_S, Leases, Standing, dead, lease_of
 from namespaces import Network, end_child
 from processes import Process
 from sessions import Session
@@ -41,28 +42,8 @@ from stress import Stress
 KINDS: dict[str, type[Fault]] = {
     "crash": Crash, "hang": Hang, "stall": Stall, "drop": Drop, "shape": Shape, "lines": Lines, "stress": Stress,
 }  # fmt: skip
-LEASE_S = (0.2, 3600.0)
-ENDS_IN_S = (0.05, 3600.0)
-AGAIN_S = 0.3
-"""After so long an undo that failed is tried again."""
-
-ANSWERED_S = 0.3
-"""So long after the answer a fault begins that would hold the answer back."""
-
 LAST_TRIES_S = 10.0
 """So long is tried when this program must end."""
-
-
-class Standing:
-    """A fault in effect, or one whose undo has not worked yet (`why` says what for)."""
-
-    def __init__(self, fault: Fault, session: Session | None) -> None:
-        self.fault, self.session = fault, session
-        self.begins_at: float | None = None
-        self.ends_at: float | None = None
-        self.self_timed = False
-        self.why = ""
-        self.due = time.monotonic()
 
 
 class Asked(NamedTuple):
@@ -77,12 +58,10 @@ class Agent:
     """All of it, in one thread."""
 
     def __init__(self, journal: Path | None) -> None:
-        self._journal = Journal(journal) if journal is not None else None
-        self._standing: dict[str, Standing] = {}
+        self._leases = Leases(Journal(journal) if journal is not None else None, self._tell)
         self._sessions: list[Session] = []
         self._selector = selectors.DefaultSelector()
         self._probes: dict[int, Asked] = {}
-        self._earlier: list[dict[str, Any]] = []
         self._listener: socket.socket | None = None
         self._terminated = False
         self._wake, wake = socket.socketpair()
@@ -106,7 +85,7 @@ class Agent:
         """Take orders from whoever connects to a socket in the file system, and go on when they have left. What an
         earlier life has left is off by then, or is being tried again.
         """
-        self.undo_earlier()
+        self._leases.undo_earlier(self._made)
         path.unlink(missing_ok=True)
         self._listener = listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.bind(str(path))
@@ -122,60 +101,27 @@ class Agent:
 
     def run(self) -> int:
         """Until SIGTERM, or who gave orders has left and nothing stands; 1 where something could not be undone."""
-        while not self._terminated and (self._sessions or self._listener is not None or self._standing):
-            for key, _ in self._selector.select(self._wait()):
+        while not self._terminated and (self._sessions or self._listener is not None or self._leases.standing):
+            for key, _ in self._selector.select(self._leases.wait_s(self._sessions)):
                 key.data()
-            self._do_what_is_due()
+            self._leave_the_dead()
+            self._leases.do_what_is_due()
         give_up = time.monotonic() + LAST_TRIES_S
-        self._end_all("this program was told to end")
-        while self._standing and time.monotonic() < give_up:
+        self._leases.end_all("this program was told to end")
+        while self._leases.standing and time.monotonic() < give_up:
             time.sleep(AGAIN_S)
-            self._do_what_is_due()
-        return 1 if self._standing else 0
+            self._leave_the_dead()
+            self._leases.do_what_is_due()
+        return 1 if self._leases.standing else 0
 
-    def undo_earlier(self) -> None:
-        """What stands by the journal is of an earlier life: it comes off first."""
-        for record in list(self._journal.faults.values() if self._journal is not None else ()):
-            self._standing[record["fault"]] = one = Standing(self._made(record), None)
-            self._undo(one, "this program was started again")
-
-    def _wait(self) -> float:
-        now = time.monotonic()
-        times = [one.heard + one.lease_s for one in self._sessions if one.lease_s is not None]
-        for one in self._standing.values():
-            times += [at for at in (one.begins_at, one.ends_at) if at is not None]
-            ticks = one.fault.tick_s is not None and one.begins_at is None
-            times += [one.due] if one.why or ticks else []
-        return max(0.0, min(times) - now) if times else 60.0
-
-    def _do_what_is_due(self) -> None:
+    def _leave_the_dead(self) -> None:
         for session in list(self._sessions):
-            lapsed = session.lease_s is not None and time.monotonic() >= session.heard + session.lease_s
-            if session.ended or lapsed:
-                why = "its giver left" if session.ended else f"no order came for {session.lease_s:g} s"
+            if why := dead(session):
                 self._leave(session, why)
-        for one in list(self._standing.values()):
-            now = time.monotonic()
-            if one.begins_at is not None and now >= one.begins_at:
-                one.begins_at = None
-                try:
-                    self._apply(one)
-                except (Refused, OSError) as error:
-                    self._tell("trouble", fault=one.fault.record["fault"], error=str(error))
-            elif one.ends_at is not None and now >= one.ends_at and not one.why:
-                self._undo(one, "its planned end")
-            elif now >= one.due and one.why:
-                self._undo(one, one.why)
-            elif now >= one.due and one.fault.tick_s is not None and one.begins_at is None:
-                one.due = now + one.fault.tick_s
-                try:
-                    one.fault.tick()
-                except (Refused, OSError) as error:
-                    self._tell("trouble", fault=one.fault.record["fault"], error=str(error))
 
     def _leave(self, session: Session, why: str) -> None:
         session.lease_s = None
-        self._end_all(why, session)
+        self._leases.end_all(why, session)
         if session.ended:
             self._sessions.remove(session)
             self._selector.unregister(session.read_fd)
@@ -184,29 +130,6 @@ class Agent:
                     self._selector.unregister(fd)
                     self._forget(fd)
             session.close()
-
-    def _end_all(self, why: str, session: Session | None = None) -> None:
-        for one in list(self._standing.values()):
-            if session is None or (one.session is session and not one.self_timed):
-                self._undo(one, one.why or why)
-
-    def _undo(self, one: Standing, why: str) -> str:
-        """Undo it, or try again in a moment; the outcome, or what is in the way."""
-        fault = one.fault.record["fault"]
-        one.why, one.due = why, time.monotonic() + AGAIN_S
-        try:
-            outcome = one.fault.undo()
-        except (Refused, OSError) as error:
-            self._tell("stuck", fault=fault, why=why, error=str(error))
-            return str(error)
-        del self._standing[fault]
-        if self._journal is not None:
-            self._journal.over(fault)
-        told = {"fault": fault, "why": why, "outcome": outcome}
-        if one.session is None:
-            self._earlier.append(told)
-        self._tell("reverted", **told)
-        return outcome
 
     def _tell(self, event: str, **data: Any) -> None:
         for session in self._sessions:
@@ -240,14 +163,12 @@ class Agent:
                 session.say({"id": order.get("id") if isinstance(order, dict) else None, "ok": False, "error": told})
 
     def _order_arm(self, session: Session, order: dict[str, Any]) -> dict[str, Any]:
-        lease_s = order.get("lease_s")
-        if not isinstance(lease_s, (int, float)) or not LEASE_S[0] <= lease_s <= LEASE_S[1]:
-            raise Refused(f"lease_s: got {lease_s!r}, expected a number from {LEASE_S[0]} to {LEASE_S[1]:g}")
-        if self._journal is None and order.get("journal"):
-            self._journal = Journal(Path(str(order["journal"])))
-            self.undo_earlier()
-        session.lease_s = float(lease_s)
-        return {"pid": os.getpid(), "undone": self._earlier, "kinds": sorted(KINDS)}
+        lease_s = lease_of(order)
+        if self._leases.journal is None and order.get("journal"):
+            self._leases.journal = Journal(Path(str(order["journal"])))
+            self._leases.undo_earlier(self._made)
+        session.lease_s = lease_s
+        return {"pid": os.getpid(), "undone": self._leases.undone, "kinds": sorted(KINDS)}
 
     def _order_beat(self, session: Session, order: dict[str, Any]) -> dict[str, Any]:
         return {}
@@ -263,42 +184,25 @@ class Agent:
         if not isinstance(record, dict) or not isinstance(record.get("found"), dict):
             raise Refused("record: expected what bind answered")
         one = Standing(self._made(record), session)
-        if record["fault"] in self._standing:
+        if record["fault"] in self._leases.standing:
             raise Refused(f"{record['fault']} is injected already")
-        ends_in_s, one.self_timed = order.get("ends_in_s"), bool(order.get("self_timed"))
-        if ends_in_s is not None or one.self_timed:
-            if not isinstance(ends_in_s, (int, float)) or not ENDS_IN_S[0] <= ends_in_s <= ENDS_IN_S[1]:
-                raise Refused(f"ends_in_s: got {ends_in_s!r}, expected a number up to {ENDS_IN_S[1]:g}")
-            one.begins_at = time.monotonic() + ANSWERED_S if one.self_timed else None
-            one.ends_at = time.monotonic() + ends_in_s + ANSWERED_S * one.self_timed
-        if self._journal is not None:
-            self._journal.intend(record)
-        self._standing[record["fault"]] = one
-        if one.begins_at is None:
-            self._apply(one)
+        one.plan(order)
+        self._leases.begin(one)
         return {"at": time.time()}
-
-    def _apply(self, one: Standing) -> None:
-        try:
-            one.fault.apply()
-        except BaseException:
-            self._undo(one, "it could not be applied")
-            raise
-        one.due = time.monotonic() + (one.fault.tick_s or 0.0)
 
     def _order_revert(self, session: Session, order: dict[str, Any]) -> dict[str, Any]:
         record = order.get("record") or {}
-        one = self._standing.get(str(order.get("fault") or record.get("fault")))
+        one = self._leases.standing.get(str(order.get("fault") or record.get("fault")))
         if one is not None:
-            outcome = self._undo(one, "asked for")
-            if one.fault.record["fault"] in self._standing:
+            outcome = self._leases.undo(one, "asked for")
+            if one.fault.record["fault"] in self._leases.standing:
                 raise Refused(outcome)
             return {"outcome": outcome}
         return {"outcome": self._made(record).undo() if record else "nothing to do"}
 
     def _order_look(self, session: Session, order: dict[str, Any]) -> dict[str, Any]:
         record = order.get("record") or {}
-        one = self._standing.get(str(order.get("fault") or record.get("fault")))
+        one = self._leases.standing.get(str(order.get("fault") or record.get("fault")))
         seen, detail = one.fault.look() if one is not None else self._made(record).look()
         return {"seen": seen, "detail": detail, "standing": one is not None, "at": time.time()}
 
@@ -310,14 +214,14 @@ class Agent:
                 "ends_in_s": None if one.ends_at is None else round(one.ends_at - now, 3),
                 "stuck": one.why,
             }
-            for one in self._standing.values()
+            for one in self._leases.standing.values()
         ]
-        return {"faults": faults, "undone": self._earlier}
+        return {"faults": faults, "undone": self._leases.undone}
 
     def _order_disarm(self, session: Session, order: dict[str, Any]) -> dict[str, Any]:
         session.lease_s = None
-        self._end_all("asked for", session)
-        return {"left": sorted(self._standing)}
+        self._leases.end_all("asked for", session)
+        return {"left": sorted(self._leases.standing)}
 
     def _order_probe(self, session: Session, order: dict[str, Any]) -> None:
         target = order.get("target")
