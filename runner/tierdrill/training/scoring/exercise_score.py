@@ -15,7 +15,6 @@ from tierdrill.judge.verdict import Check, Status
 from tierdrill.text import listed
 from tierdrill.training.exercise_setting import documents_in
 from tierdrill.training.scoring.exercise_timeline import UNENDED, ExerciseTimeline, read_exercise
-from tierdrill.training.scoring.points import ScoreCard, ScoreLine, ScoringContext, total, unjudged
 from tierdrill.training.scoring.score_lines import (
     acknowledge_line,
     harm_line,
@@ -26,6 +25,7 @@ from tierdrill.training.scoring.score_lines import (
     priority_line,
     update_line,
 )
+from tierdrill.training.scoring.scoring_context import ScoreCard, ScoreLine, ScoringContext, total, unjudged
 from tierdrill.training.scoring.trainee_actions import judge_deeds
 
 # How soon a tier is back in target has a line of its own.

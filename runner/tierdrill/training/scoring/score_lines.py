@@ -15,7 +15,7 @@ from tierdrill.history.kinds.response_kinds import PlaybookFinished
 from tierdrill.judge.checks.recovery_times import HOLD_S, recovery_of
 from tierdrill.judge.samples import TierSamples
 from tierdrill.text import listed, plural
-from tierdrill.training.scoring.points import ScoreLine, ScoringContext, falling, unjudged
+from tierdrill.training.scoring.scoring_context import ScoreLine, ScoringContext, falling, unjudged
 from tierdrill.training.scoring.trainee_actions import Act, parts_of
 
 WRONG_GUESS = 0.25
