@@ -1,5 +1,5 @@
 """The ledger: what is injected, how to undo it and until when it may stay; which processes a run owns; the kill switch;
-environment locks.
+and by environment_locks.py which run has which environment.
 
 Every write is on the disk before the call returns (synchronous=FULL): an intent exists before its fault does. Leases
 are measured since boot, sleep included, so that neither a jump of the wall clock nor a machine that sleeps extends one;
@@ -14,15 +14,16 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 from tierdrill.history.audit_log import AuditEntry, AuditError, append
-from tierdrill.history.database_file import DatabaseFile, is_corrupt
+from tierdrill.history.database_file import is_corrupt
+from tierdrill.history.environment_locks import EnvironmentLocks
 from tierdrill.history.kill_switch import Halt, kill_switch, stop_switch
 from tierdrill.history.ledger_tables import LEDGER_VERSION, LedgerFault, OwnedProcess, change
-from tierdrill.history.liveness import hold, lives, release
-from tierdrill.process.identity import ProcessId, boot_identity, me, since_boot
+from tierdrill.process.identity import ProcessId, boot_identity, since_boot
 from tierdrill.text import Explained, valid
 
 LEDGER_FILE = "ledger.db"
@@ -33,7 +34,7 @@ class LedgerError(Explained):
     """The ledger cannot be read or written, or refuses (a lock held by somebody else)."""
 
 
-class Ledger(DatabaseFile):
+class Ledger(EnvironmentLocks):
     """The ledger of one home. Safe for several processes; one instance per thread."""
 
     FILE, VERSION, FAILURE = LEDGER_FILE, LEDGER_VERSION, LedgerError
@@ -151,7 +152,7 @@ class Ledger(DatabaseFile):
 
     def own(self, process: OwnedProcess) -> None:
         """Record a process the run started, so that a reaper can end it."""
-        columns = (process.run, process.role, *_columns(process.process), process.pgid)
+        columns = (process.run, process.role, *astuple(process.process), process.pgid)
         self._do("INSERT OR REPLACE INTO processes VALUES (?, ?, ?, ?, ?, ?, ?)", *columns)
 
     def disown(self, run: str) -> None:
@@ -224,46 +225,6 @@ class Ledger(DatabaseFile):
         rows = self._rows("SELECT digest FROM histories WHERE run = ?", run)
         return str(rows[0][0]) if rows else None
 
-    def lock(self, environment: str, run: str, holder: ProcessId, owner: str) -> None:
-        """Take the environment for one run.
-
-        A lock whose holder is dead is taken over; LedgerError if held.
-        """
-        with self._transaction() as database:
-            row = database.execute(
-                "SELECT run, owner, pid, ticks, boot, space FROM locks WHERE environment = ?", (environment,)
-            ).fetchone()
-            if row and row[0] != run and self.alive(row[0], ProcessId(*row[2:])):
-                raise LedgerError(f"environment {environment} is in use by run {row[0]} (pid {row[2]}, {row[1]})")
-            database.execute(
-                "INSERT OR REPLACE INTO locks VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (environment, run, *_columns(holder), owner, time.time()),
-            )
-            if holder == me():
-                hold(self.home, "runs", run)
-        stop_switch(self.home, run).prepare()
-
-    def alive(self, run: str, process: ProcessId) -> bool:
-        """Whether a process of a run lives. Of one in another PID namespace the kernel's lock on the run tells."""
-        return process.lives() or (not process.here() and lives(self.home, "runs", run))
-
-    def locks(self, *, living: bool = False) -> list[tuple[str, str, int, str]]:
-        """Every environment in use: its name, the run, the run's process, its owner.
-
-        `living`: only those whose holder lives; a dead one's is free for the taking.
-        """
-        rows = self._rows("SELECT environment, run, owner, pid, ticks, boot, space FROM locks ORDER BY environment")
-        return [
-            (str(environment), str(run), int(process[0]), str(owner))
-            for environment, run, owner, *process in rows
-            if not living or self.alive(run, ProcessId(*process))
-        ]
-
-    def unlock(self, environment: str, run: str) -> None:
-        self._do("DELETE FROM locks WHERE environment = ? AND run = ?", environment, run)
-        release(self.home, "runs", run)
-        stop_switch(self.home, run).remove()
-
 
 def halted(home: Path) -> Halt | None:
     """The halt in force in that home, if any; nothing is made where nothing is."""
@@ -314,7 +275,3 @@ class _Begun:
     def mark(self) -> None:
         with contextlib.suppress(OSError):
             os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-
-
-def _columns(process: ProcessId) -> tuple[int, int, str, str]:
-    return process.pid, process.ticks, process.boot, process.space
