@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 from fault import NOTHING, REVERTED, Fault, Refused
 from namespaces import Network, in_found, same_network
@@ -12,17 +13,24 @@ from netfilter import Chain, peers_of, programs
 
 HOOKS = {"in": ("INPUT",), "out": ("OUTPUT",), "both": ("INPUT", "OUTPUT")}
 UPLINKS = "uplinks"
+TURN_S = 0.05
+"""How often is looked whether what comes and goes has to."""
 
 
 class Drop(Fault):
     """What passes between a network and `peers` (none: everybody) is dropped; with `reject` TCP is reset; `percent`:
     only so much of it. `direction` in, out or both. `interfaces`: what passes through those, also what is forwarded;
-    "uplinks" are those by which the node reaches others.
+    "uplinks" are those by which the node reaches others. With `period_ms` it comes and goes: of each period it is there
+    for `down_percent`.
     """
+
+    _since: float | None = None
+    _passing = False
 
     def bind(self) -> dict[str, Any]:
         self._hooks()
         self.number("percent", 0.01, 100, 100)
+        self._period_s()
         if self.target.get("host") is True and not self.parameters.get("interfaces"):
             raise Refused("in the node's own network, interfaces must be named: lo and the pods' would be cut as well")
         families = {"6" if ":" in peer else "4" for peer in peers_of(self.parameters)} or {"4", "6"}
@@ -55,10 +63,36 @@ class Drop(Fault):
         matches = [f"{key} {value}" for key, value in pairs if key in wanted]
         return matches if self.parameters.get("peers") or names else [""]
 
+    def _period_s(self) -> float:
+        self.number("down_percent", 1, 100, 100)
+        return self.number("period_ms", 0, 60_000, 0) / 1000
+
     def apply(self) -> None:
         network = same_network(self.target, self.found["network"])
         if network is None:
             raise Refused("the network that was found is gone")
+        self._drop(network)
+        if self._period_s():
+            self._since, self.tick_s = time.monotonic(), TURN_S
+
+    def tick(self) -> None:
+        if self._since is not None:
+            at = (time.monotonic() - self._since) / self._period_s() % 1
+            passing = at * 100 >= self.parameters["down_percent"]
+            if passing != self._passing and in_found(self.target, self.found["network"], self._turn(passing), False):
+                self._passing = passing
+
+    def _turn(self, passing: bool) -> Callable[[Network], bool]:
+        def turn(network: Network) -> bool:
+            if passing:
+                self._chain(network).delete()
+            else:
+                self._drop(network)
+            return True
+
+        return turn
+
+    def _drop(self, network: Network) -> None:
         percent = float(self.parameters.get("percent", 100))
         what = {"iptables": "-j DROP", "nft": "drop"}
         if self.parameters.get("reject"):
@@ -79,7 +113,8 @@ class Drop(Fault):
 
     def look(self) -> tuple[bool, str]:
         gone = (False, "the network is gone, and the rules with it")
-        return in_found(self.target, self.found["network"], lambda network: self._chain(network).standing(), gone)
+        there, told = in_found(self.target, self.found["network"], lambda net: self._chain(net).standing(), gone)
+        return (True, f"{told}: it passes now, and not for long") if self._passing else (there, told)
 
 
 def uplinks() -> list[str]:

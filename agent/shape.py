@@ -25,7 +25,9 @@ READY_S = 5.0
 
 
 class Shape(Fault):
-    """`delay_ms` with `jitter_ms` around it, and `rate_kbit`, of what leaves a network by `device` towards `peers`."""
+    """`delay_ms` with `jitter_ms` around it, and `rate_kbit`, of what leaves a network by `device` towards `peers`;
+    with `syn` only of what begins a TCP connection.
+    """
 
     tick_s = 0.5
     _child: Process | None = None
@@ -67,6 +69,12 @@ class Shape(Fault):
         both = [("ipv6", first + 1, f"ip6 dst {one}") for one in peers if ":" in one]
         return [("ip", first, f"ip dst {one}") for one in peers if ":" not in one] + both
 
+    def _syn(self, protocol: str) -> str:
+        """What a filter also asks for: TCP, and of its flags SYN without ACK."""
+        of_ip6 = protocol == "ipv6"
+        match = f" match {'ip6' if of_ip6 else 'ip'} protocol 6 0xff match u8 0x02 0x12 at {53 if of_ip6 else 33}"
+        return match if self.parameters.get("syn") else ""
+
     def _commands(self, device: str, *, root: bool) -> str:
         """As `tc -batch` reads them: what is meant goes through one class of the one root, all else is as before."""
         rate = self.parameters.get("rate_kbit")
@@ -78,7 +86,7 @@ class Shape(Fault):
             lines.append(f"qdisc add dev {device} parent {self._class} netem limit 100000 delay {times}")
         for protocol, priority, match in self._filters():
             filters = f"filter add dev {device} parent {ROOT} protocol {protocol} prio {priority}"
-            lines.append(f"{filters} u32 match {match} flowid {self._class}")
+            lines.append(f"{filters} u32 match {match}{self._syn(protocol)} flowid {self._class}")
         return "\n".join([*lines, ""])
 
     def _lacking(self, program: Tool) -> str:
@@ -123,7 +131,10 @@ class Shape(Fault):
         self._child = self._daemon(network)
         number = self.found["queue"]
         chain = Chain(network, self.record["fault"], self.found["used"])
-        chain.make(self._matches, OUTPUT, {"iptables": f"-j NFQUEUE --queue-num {number} --queue-bypass"})
+        chain.make(self._held, OUTPUT, {"iptables": f"-j NFQUEUE --queue-num {number} --queue-bypass"})
+
+    def _held(self, family: str) -> list[str]:
+        return [one + " -p tcp --syn" if self.parameters.get("syn") else one for one in self._matches(family)]
 
     def _matches(self, family: str, device: str = "") -> list[str]:
         peers = peers_of(self.parameters)
@@ -135,7 +146,7 @@ class Shape(Fault):
         for family, path, of_node in used:
             there = network.run(Tool(path, of_node), ["-w", "5", "-S"]).stdout
             for match in self._matches(family, device):
-                if re.search(rf"^-A {PREFIX}\w+ {re.escape(match)} -j NFQUEUE", there, re.MULTILINE):
+                if re.search(rf"^-A {PREFIX}\w+ {re.escape(match)} .*-j NFQUEUE", there, re.MULTILINE):
                     raise Refused(f"{device}: another fault holds back {match} already")
 
     def _daemon(self, network: Network) -> Process:

@@ -123,6 +123,29 @@ def test_a_bandwidth_holds_and_is_taken_back(start_agent: Start, hosts: TwoHosts
     assert not agent.seen(record) and agent.revert(record) == "nothing to do"
 
 
+def test_only_new_connections_have_a_slow_handshake(start_agent: Start, hosts: TwoHosts) -> None:
+    agent = start_agent(hosts.prefix)
+    record = agent.inject("shape", hosts.target, peers=[PEER], delay_ms=150, syn=True)
+    slow = agent.probe(hosts.target, path="/", within_s=5)
+    assert slow["connect_ms"] >= 150 and slow["answer_ms"] - slow["connect_ms"] < 150
+    assert agent.probe(hosts.target, OTHER)["connect_ms"] < 100
+    with pytest.raises(Refusal, match="another fault"):
+        agent.bind("shape", hosts.target, peers=[PEER], delay_ms=30)
+    assert agent.revert(record) == "reverted" and agent.probe(hosts.target)["connect_ms"] < 100
+
+
+def test_a_link_flaps_until_it_is_taken_back(start_agent: Start, hosts: TwoHosts) -> None:
+    agent = start_agent(hosts.prefix)
+    before = rules(hosts)
+    record = agent.inject("drop", hosts.target, peers=[PEER], period_ms=600, down_percent=50)
+    for _ in range(2):
+        until(lambda: "connect_ms" in agent.probe(hosts.target, within_s=0.1))
+        assert agent.seen(record)
+        until(lambda: "connect_ms" not in agent.probe(hosts.target, within_s=0.1))
+    agent.revert(record)
+    assert rules(hosts) == before and not agent.seen(record)
+
+
 def test_the_same_is_not_delayed_twice(start_agent: Start, hosts: TwoHosts) -> None:
     agent = start_agent(hosts.prefix)
     agent.inject("shape", hosts.target, peers=[PEER], delay_ms=60)

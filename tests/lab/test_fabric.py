@@ -266,6 +266,33 @@ def test_blackhole_holds_and_heals(fabric: Control, echo: Echo) -> None:
             assert new_one.recv(10) == b"late"
 
 
+def test_a_link_that_flaps_holds_and_lets_go_by_turns(fabric: Control, echo: Echo) -> None:
+    with dial(fabric.edge("e", echo.address)) as connection:
+        fabric.link("blackhole", period_ms=400, down_percent=50)
+        ends = time.monotonic() + 1.0
+        trips = []
+        while time.monotonic() < ends:
+            trips.append(round_trip(connection))
+        held = [trip for trip in trips if trip > 0.1]
+        assert 2 <= len(held) <= 4 and len(trips) > 2 * len(held), held
+        fabric.link("pass")
+        assert round_trip(connection) < 0.1
+
+
+def test_a_slow_handshake_is_only_that(fabric: Control, echo: Echo) -> None:
+    listen = fabric.edge("e", echo.address)
+    with dial(listen) as before:
+        ask(before)
+        fabric.link("delay", handshake_ms=200)
+        with dial(listen) as slow:
+            assert round_trip(slow) >= 0.2 and round_trip(slow) < 0.1 and round_trip(before) < 0.1
+        fabric.link("delay", handshake_ms=60_000)
+        with dial(listen) as held:
+            held.sendall(b"x")
+            fabric.link("pass")
+            assert held.recv(1) == b"x"
+
+
 def test_clients_that_give_up_in_a_blackhole_are_let_go(fabric: Control, echo: Echo) -> None:
     listen = fabric.edge("e", echo.address)
     fabric.link("blackhole")

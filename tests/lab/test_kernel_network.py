@@ -229,7 +229,9 @@ MODES: tuple[dict[str, object], ...] = (
     {"mode": "delay", "loss_percent": 100.0, "one_way": True},
     {"mode": "delay", "bandwidth_kbps": 500.0},
     {"mode": "delay", "delay_ms": 20.0, "bandwidth_kbps": 500.0, "loss_percent": 5.0},
+    {"mode": "delay", "handshake_ms": 40.0},
     {"mode": "blackhole"},
+    {"mode": "blackhole", "period_ms": 60.0, "down_percent": 50.0},
     {"mode": "reset"},
 )
 ENDS = ("lifted", "lease", "agent-killed", "agent-ended", "replaced")

@@ -31,6 +31,13 @@ def test_loss_one_way_is_what_the_source_sends() -> None:
     assert into.host == "node-1" and into.parameters["direction"] == "in"
 
 
+def test_a_slow_handshake_is_that_of_syn_packets_and_a_flapping_link_is_a_black_hole_by_turns() -> None:
+    (slow,) = orders("gateway-a", "node-1", "delay", handshake_ms=300.0)
+    assert slow.parameters == {"delay_ms": 300.0, "syn": True, "device": "eth0", "peers": ["10.0.0.3"]}
+    (flap,) = orders("gateway-a", "node-1", "blackhole", period_ms=1000.0, down_percent=40.0)
+    assert (flap.kind, flap.parameters) == ("drop", {"period_ms": 1000.0, "down_percent": 40.0, "peers": ["10.0.0.3"]})
+
+
 def test_any_is_everybody_else_and_each_pair_is_hit_once() -> None:
     (one,) = orders("*", "node-1", "blackhole")
     assert one == HostOrder("node-1", "drop", {"peers": ["10.0.0.1", "10.0.0.2"]})

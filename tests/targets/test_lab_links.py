@@ -21,6 +21,7 @@ from tierdrill.targets.lab.fault_port import LAB_FAULTS
 LINKS = [kind for kind, fault in KINDS.items() if fault.target_kind == "link"]
 ENDS = {"source": "gateway-a", "destination": "node-1"}
 OUT = {"loss_percent": 100, "one_way": 1}
+QUICK = {"link-flap": {"period_ms": 500}}
 BACK = {**OUT, "source": "node-1", "destination": "gateway-a"}
 
 
@@ -55,7 +56,8 @@ def client(tmp_path: Path, endpoint: Endpoint) -> Iterator[LabClient]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "given"), [*((kind, {}) for kind in LINKS), ("link-loss", OUT), ("link-loss", BACK)]
+    ("kind", "given"),
+    [*((kind, QUICK.get(kind, {})) for kind in LINKS), ("link-loss", OUT), ("link-loss", BACK)],
 )
 def test_it_lands_and_is_gone_by_what_passes(kind: str, given: dict[str, Any], client: LabClient) -> None:
     fault = LAB_FAULTS[kind]

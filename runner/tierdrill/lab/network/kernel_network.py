@@ -21,7 +21,7 @@ from tierdrill.lab.network.kernel_rules import host_orders
 from tierdrill.lab.network.link_rules import Edge, LinkRule
 from tierdrill.lab.network.namespace_hosts import OUTSIDE, NamespaceHosts, plug, socket_of
 from tierdrill.lab.network.pipes import Wire
-from tierdrill.lab.network.proxy_network import Fabric, OpenEdge, log
+from tierdrill.lab.network.proxy_network import ActiveRule, Fabric, OpenEdge, log
 from tierdrill.lab.serving import BACKLOG, bind
 from tierdrill.process.child import Child, launch
 
@@ -156,6 +156,9 @@ class KernelFabric(Fabric):
 
     def _apply(self) -> None:
         self._keep()
+
+    def _flap(self, active: ActiveRule, *, passing: bool = False) -> None:
+        """The agent does that."""
 
     def _expire(self, key: Key) -> None:
         task = asyncio.get_running_loop().create_task(self._lift_expired(key))

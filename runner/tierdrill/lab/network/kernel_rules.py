@@ -50,13 +50,16 @@ def _ends(rule: LinkRule, addresses: Mapping[str, str]) -> dict[str, list[str]]:
 
 def _faults(rule: LinkRule, host: str) -> Iterator[tuple[str, Parameters]]:
     if rule.mode == "blackhole":
-        yield "drop", {}
+        comes = {"period_ms": rule.period_ms, "down_percent": rule.down_percent} if rule.period_ms else {}
+        yield "drop", comes
     elif rule.mode == "reset":
         yield "drop", {"reject": True}
     elif rule.mode == "delay":
         if rule.loss_percent:
             direction = "both" if not rule.one_way else "in" if host == rule.destination else "out"
             yield "drop", {"percent": rule.loss_percent, "direction": direction}
+        if rule.handshake_ms:
+            yield "shape", _shape({"delay_ms": rule.handshake_ms, "syn": True})
         # Up or down by half of the jitter, as the round trips of the proxy.
         shape = {"delay_ms": rule.delay_ms, "jitter_ms": rule.jitter_ms / 2, "rate_kbit": rule.bandwidth_kbps or 0}
         if any(shape.values()):

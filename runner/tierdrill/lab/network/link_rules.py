@@ -15,6 +15,9 @@ _RANGES = {
     "jitter_ms": (0.0, DELAY_MS_MAX),
     "bandwidth_kbps": (1.0, 1e9),
     "loss_percent": (0.0, 100.0),
+    "handshake_ms": (0.0, DELAY_MS_MAX),
+    "period_ms": (0.0, 60_000.0),
+    "down_percent": (1.0, 100.0),
     "lease_s": (0.001, 86_400.0),
 }
 _T = TypeVar("_T")
@@ -46,6 +49,9 @@ class LinkRule:
     bandwidth_kbps: float | None = None
     loss_percent: float = 0.0
     one_way: bool = False  # loss only from source to destination
+    handshake_ms: float = 0.0  # only of new connections
+    period_ms: float = 0.0  # where a black hole comes and goes: how long it takes to come again
+    down_percent: float = 100.0  # the share of each period in which it is there
     lease_s: float | None = None
     lease: str | None = None  # the name by which it is renewed
 
@@ -66,6 +72,7 @@ class Behaviour:
     delay_ms: float = 0.0  # of a round trip
     jitter_ms: float = 0.0
     bandwidth_kbps: float | None = None
+    handshake_ms: float = 0.0  # on top of a round trip, before a new connection is there
     loss_out: float = 0.0  # the share of chunks that are lost on their way to the destination, 0 to 1
     loss_in: float = 0.0
 
@@ -101,6 +108,7 @@ def behaviour(edge: Edge, rules: Iterable[LinkRule], hosts_down: Iterable[str]) 
         delay_ms=sum(rule.delay_ms for rule in concerning if rule.mode == "delay"),
         jitter_ms=sum(rule.jitter_ms for rule in concerning if rule.mode == "delay"),
         bandwidth_kbps=min(limits) if limits else None,
+        handshake_ms=sum(rule.handshake_ms for rule in concerning if rule.mode == "delay"),
         loss_out=_lost(rule for rule in lossy if not rule.one_way or _pair(rule, edge.source, edge.destination)),
         loss_in=_lost(rule for rule in lossy if not rule.one_way or _pair(rule, edge.destination, edge.source)),
     )
@@ -115,8 +123,9 @@ def parse_rule(document: Mapping[str, Any]) -> LinkRule:
         value = getattr(rule, key)
         if value is not None and not low <= value <= high:
             raise RuleError(f"{key}: {value!r} is outside {low:g} to {high:g}")
-    if rule.mode == "delay" and not (rule.delay_ms or rule.jitter_ms or rule.bandwidth_kbps or rule.loss_percent):
-        raise RuleError("mode delay needs delay_ms, jitter_ms, bandwidth_kbps or loss_percent")
+    delays = (rule.delay_ms, rule.jitter_ms, rule.bandwidth_kbps, rule.loss_percent, rule.handshake_ms)
+    if rule.mode == "delay" and not any(delays):
+        raise RuleError("mode delay needs delay_ms, jitter_ms, bandwidth_kbps, loss_percent or handshake_ms")
     return rule
 
 

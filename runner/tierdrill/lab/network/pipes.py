@@ -239,9 +239,8 @@ class Pair:
             if before.shaped and not now.shaped:
                 self._out.hasten()
                 self._in.hasten()
-                if self._connecting is not None and not self.established:
-                    self._cancel_connecting()
-                    self._connect()
+            if (before.shaped and not now.shaped) or before.handshake_ms > now.handshake_ms:
+                self._connect_now()
 
     def close(self) -> None:
         self._cancel_connecting()
@@ -277,13 +276,19 @@ class Pair:
         for side in (self.client, self.upstream):
             side.resume(_HELD)
 
+    def _connect_now(self) -> None:
+        """What held a handshake back is over."""
+        if self._connecting is not None and not self.established:
+            self._cancel_connecting()
+            self._connect()
+
     def _connect(self) -> None:
         self._connecting = asyncio.get_running_loop().create_task(self._reach_target())
 
     async def _reach_target(self) -> None:
         now = self.wire.behaviour
         lost = 1 - (1 - now.loss_out) * (1 - now.loss_in)
-        delay_s = now.delay_ms / 1000 + retransmissions_s(lost, SYN_RTO_S)
+        delay_s = (now.delay_ms + now.handshake_ms) / 1000 + retransmissions_s(lost, SYN_RTO_S)
         if delay_s > 0:
             await asyncio.sleep(delay_s)  # the handshake's round trip, which a proxy cannot delay itself
         host, port = split_address(self.wire.edge.target)

@@ -45,10 +45,11 @@ class OpenEdge:
 
 
 @dataclass
-class _ActiveRule:
+class ActiveRule:
     rule: LinkRule
     expires_at: float | None
     timer: asyncio.TimerHandle | None
+    passing: bool = False  # it comes and goes, and is not there now
 
 
 class Fabric:
@@ -57,7 +58,7 @@ class Fabric:
     def __init__(self, kept: Path | None = None) -> None:
         self._kept = kept
         self._edges: dict[str, OpenEdge] = {}
-        self._rules: dict[tuple[str, str], _ActiveRule] = {}
+        self._rules: dict[tuple[str, str], ActiveRule] = {}
         self._down: set[str] = set()
         self._opening = asyncio.Lock()
 
@@ -90,9 +91,10 @@ class Fabric:
         if former is not None and former.timer is not None:
             former.timer.cancel()
         if rule.mode != "pass":
-            self._rules[rule.key] = _ActiveRule(rule, None, None)
+            self._rules[rule.key] = ActiveRule(rule, None, None)
             if rule.lease_s is not None:
                 self._lease(self._rules[rule.key], rule.lease_s)
+            self._flap(self._rules[rule.key])
         log.info("link %s<>%s: %s", *rule.key, rule.mode)
         self._apply()
 
@@ -105,7 +107,17 @@ class Fabric:
             self._keep()
         return [active.rule.key for active in leased]
 
-    def _lease(self, active: _ActiveRule, left_s: float) -> None:
+    def _flap(self, active: ActiveRule, *, passing: bool = False) -> None:
+        """Where a rule comes and goes, let it do so for as long as it is in force."""
+        rule = active.rule
+        if rule.period_ms and self._rules.get(rule.key) is active:
+            active.passing = passing
+            self._apply()
+            percent = 100.0 - rule.down_percent if passing else rule.down_percent
+            after_s = rule.period_ms / 1000 * percent / 100
+            asyncio.get_running_loop().call_later(after_s, lambda: self._flap(active, passing=not passing))
+
+    def _lease(self, active: ActiveRule, left_s: float) -> None:
         if active.timer is not None:
             active.timer.cancel()
         active.expires_at = time.monotonic() + left_s
@@ -144,7 +156,7 @@ class Fabric:
             self._apply()
 
     def _behaviour(self, edge: Edge) -> Behaviour:
-        return behaviour(edge, (active.rule for active in self._rules.values()), self._down)
+        return behaviour(edge, (active.rule for active in self._rules.values() if not active.passing), self._down)
 
     def _apply(self) -> None:
         for known in self._edges.values():
@@ -172,7 +184,8 @@ class Fabric:
             left_s = said.pop("lease_remaining_s")
             if left_s is None or left_s > passed_s:
                 rule = LinkRule(**said)
-                self._rules[rule.key] = _ActiveRule(rule, None, None)
+                self._rules[rule.key] = ActiveRule(rule, None, None)
+                self._flap(self._rules[rule.key])
                 if left_s is not None:
                     self._lease(self._rules[rule.key], left_s - passed_s)
         for said in document["edges"]:

@@ -27,11 +27,14 @@ WITNESS = "requests sent through the link"
 
 @dataclass(frozen=True)
 class Probing:
-    """How a link is asked: how late is late, how many requests it takes to meet one that is, and how large each is."""
+    """How a link is asked: how late is late, how many requests it takes to meet one that is, how large each is, and
+    over how many seconds they are spread.
+    """
 
     limit_s: float = PROBE_TIMEOUT_S
     requests: int = 1
     size: int = 0
+    over_s: float = 0.0
 
 
 def link_fault(
@@ -123,4 +126,5 @@ def _ask(address: str, probing: Probing) -> tuple[bool | None, str]:
             except httpx.HTTPError as error:
                 return None, f"refused: {type(error).__name__}"
             took.append(time.monotonic() - start)
+            time.sleep(probing.over_s / probing.requests)
     return max(took) > probing.limit_s, f"{len(took)} answered, the slowest in {max(took) * 1000:.0f}ms"
