@@ -80,8 +80,9 @@ def test_retries_are_held_whatever_the_policy_allows_and_given_back(endpoint: En
     budget = lab.cores["b"].budgets["standard"]
     assert budget.ratio == 5.0
     assert remedies.set_retry_budget({"tier": "standard", "ratio": 0.05}).ok and budget.ratio == 0.05
+    assert fault.landed(lab, p).seen and not fault.gone(lab, p).seen, "the policy is not put back"
     fault.revert(lab, p)
-    assert budget.ratio == 0.05
+    assert budget.ratio == 0.05 and fault.gone(lab, p).seen
     lab.to_gateways("retries", {"standard": None})
     assert budget.ratio == 0.2
     fault.inject(lab, p)

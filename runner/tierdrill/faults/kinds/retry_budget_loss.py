@@ -10,6 +10,6 @@ KIND = FaultKind(
     source="https://sre.google/sre-book/addressing-cascading-failures/",
     visible="nothing while nothing fails; then every failure is multiplied, and with it the work of whoever fails",
     undone="the tier's retry budget is as configured (a restart of a gateway has the same effect)",
-    proof="the gateways' metrics tell of a budget of more retries than requests; gone when it is the tier's own again",
+    proof="the gateways' metrics tell of more retries of one request than the tier has; gone when it is the tier's own",
     settings=(Parameter("retries", "further attempts of one request", "retries", (1, 20), default=5),),
 )

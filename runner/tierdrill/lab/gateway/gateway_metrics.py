@@ -87,6 +87,7 @@ class GatewayMetrics:
         self.shed_fraction = gauge("shed_fraction", "Fraction rejected by order")
         self.rank = gauge("tier_rank", "The tier's rank in the policy in force, 1 is served first")
         self.retry_ratio = gauge("retry_budget_ratio", "Retries that the budget allows, as a share of requests")
+        self.retries_most = gauge("retries_most", "Further attempts that the policy in force allows one request")
         self.picker = gauge("picker_up", "The endpoint picker is there (1) or lost (0)", ("gateway",))
         self.circuit = gauge(
             "circuit_open",

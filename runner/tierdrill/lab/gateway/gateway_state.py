@@ -195,6 +195,7 @@ class GatewayCore:
             metrics.tier(tier).shed_fraction.set(self.shedder.fractions[tier])
             metrics.rank.labels(gateway, tier).set(self.policies[tier].rank)
             metrics.retry_ratio.labels(gateway, tier).set(self.budgets[tier].ratio)
+            metrics.retries_most.labels(gateway, tier).set(self.policies[tier].retries)
         ejected = self.router.ejected()
         for replica in self.router.replicas:
             metrics.ejected.labels(gateway, replica.node, replica.name).set(replica.name in ejected)
