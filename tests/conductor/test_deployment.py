@@ -29,11 +29,21 @@ def test_what_dies_stops_the_run_unless_a_fault_may_have_killed_it(
     name: str, expected: bool, source: str, faulted: bool, stops: bool
 ) -> None:
     one, stop = Deployment.__new__(Deployment), StopSignal()
-    vars(one).update(_stop=stop, _faulted=False)
+    vars(one).update(_stop=stop, _faulted=set())
     if faulted:
-        one._seen(event("fault.intended", "experiment", kind="node-power-loss"))
+        one._seen(event("fault.intended", "experiment", kind="node-power-loss", target="node-2"))
     one._seen(event("process.exited", source, name=name, exit_code=-9, expected=expected))
     assert stop.stopped is stops and stop.reason == (f"{name} ended unexpectedly (-9)" if stops else "")
+
+
+def test_a_watcher_that_a_fault_is_to_kill_stops_no_run() -> None:
+    one, stop = Deployment.__new__(Deployment), StopSignal()
+    vars(one).update(_stop=stop, _faulted=set())
+    one._seen(event("fault.intended", "experiment", kind="alertmanager-lost", target="alertmanager"))
+    one._seen(event("process.exited", "lab", name="alertmanager", exit_code=-9, expected=False))
+    assert not stop.stopped
+    one._seen(event("process.exited", "lab", name="prometheus", exit_code=-9, expected=False))
+    assert stop.stopped
 
 
 def test_a_webhook_of_another_version_is_noted_once_and_taken_by_nobody() -> None:

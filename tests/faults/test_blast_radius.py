@@ -41,6 +41,8 @@ TARGETS = {
     "link": st.tuples(HOSTS, HOSTS).map(">".join),
     "stream": st.just("batch"),
     "tier": st.just("critical"),
+    "prometheus": st.just("prometheus"),
+    "alertmanager": st.just("alertmanager"),
     "store": st.sampled_from(["state-store", "state-store-1"]),
 }
 FAULTS = st.sampled_from(sorted(KINDS)).flatmap(lambda kind: st.tuples(st.just(kind), TARGETS[KINDS[kind].target_kind]))

@@ -122,3 +122,37 @@ def test_a_silence_of_somebody_else_is_a_doubt_and_a_sabotage_s_own_is_none(sett
     )
     own = replace(foreign, source="runner", data={"alert": "NodeNotReady", "by": "alert-silenced"})
     assert check(judge(Run(extra=[own]).events(setting)), "run/silences").status is Status.PASSED
+
+
+LOST_AT, BACK_AT = ZERO + 25.0, ZERO + 37.0
+
+
+@pytest.mark.parametrize(
+    ("what", "began", "seconds", "asked", "explained"),
+    [
+        ("alertmanager", LOST_AT - 0.5, 13.0, True, True),
+        ("webhook", LOST_AT - 5.0, 18.0, True, True),
+        ("alertmanager", LOST_AT - 0.5, 13.0, False, False),  # nobody need be told of it
+        ("prometheus", LOST_AT, 13.0, True, False),  # Alertmanager's loss does not take Prometheus along
+        ("alertmanager", LOST_AT - 9.0, 13.0, True, False),  # it was blind before
+        ("alertmanager", LOST_AT, 30.0, True, False),  # it is back for long, and is not heard
+    ],
+)
+def test_a_gap_is_explained_by_the_fault_that_takes_a_watcher_along_and_by_nothing_else(
+    setting: DrillSetting, what: str, began: float, seconds: float, asked: bool, explained: bool
+) -> None:
+    told = setting.to_json()
+    if asked:
+        told["drill"]["expect"]["alerts"]["must_fire"].append({"alert": "WatchdogMissing"})
+    fault = {"fault": "r1/alertmanager-lost/alertmanager", "kind": "alertmanager-lost", "target": "alertmanager"}
+    about = {**fault, "target_kind": "alertmanager", "mechanism": "test", "witness": "w", "seen": "s"}
+    gap = {"what": what, "seconds": seconds, "began_at": began, "waking": False}
+    extra = [
+        Event(LOST_AT, "fault.intended", "experiment", about),
+        Event(LOST_AT + 0.1, "fault.landed", "experiment", {**about, "effective_at": LOST_AT + 0.1}),
+        Event(BACK_AT, "fault.gone", "experiment", {**about, "gone_at": BACK_AT}),
+        Event(began + seconds, "monitoring.gap", "monitoring", gap),
+    ]
+    found = check(judge(Run(extra=extra).events(DrillSetting.from_json(told))), "run/monitoring")
+    assert (found.status is Status.PASSED) is explained
+    assert ("by the fault itself" in found.seen) is explained

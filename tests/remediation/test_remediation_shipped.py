@@ -89,6 +89,7 @@ def _effects(action: str, arguments: dict[str, Any]) -> Facts:
         "restart-gateway": lambda: {("gateway.router", arguments["gateway"]): "picking"},
         "restart-members": lambda: {("store.quorum", arguments["store"]): True},
         "set-retry-budget": dict,
+        "restart-monitoring": dict,
         "revert-policy": lambda: {("tier.policy", "critical"): "as-configured"},
         "shed": lambda: {("tier.shed", arguments["tier"]): arguments["fraction"]},
     }
@@ -131,6 +132,12 @@ def test_retries_are_held_and_stay_held_while_the_alert_fires() -> None:
     assert [event.kind for event in events][-1] == "playbook.escalated"
 
 
+def test_monitoring_is_started_twice_at_most_and_then_somebody_is_called() -> None:
+    port, events, pages = _play({}, ("WatchdogMissing", {}))
+    # In this platform nothing ends the alert.
+    assert port.actions() == ["restart-monitoring"] * 2 and unfinished(events) == [] and pages
+
+
 def _executions(events: list[Event]) -> list[tuple[str, str, bool]]:
     finished = [event.data for event in events if event.kind == "playbook.finished" and event.data["phase"] == "act"]
     return [(data["playbook"], data["target"], data["ok"]) for data in finished]
@@ -147,6 +154,7 @@ def test_they_are_valid_with_the_alerts_we_raise() -> None:
         "reopen-router",
         "reschedule-critical",
         "restart-exporter",
+        "restart-monitoring",
         "restart-replica",
         "restart-router",
         "restart-stale-exporter",

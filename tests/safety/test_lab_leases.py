@@ -28,6 +28,8 @@ WHERE: dict[str, dict[str, Any]] = {
     "gateway": {"gateway": "gateway-a"},
     "tier": {"tier": "critical"},
     "store": {"store": "state-store-1"},
+    "prometheus": {},
+    "alertmanager": {},
 }
 """By kind of target. What befalls a stream of the load ends with the load, which ends with its runner."""
 

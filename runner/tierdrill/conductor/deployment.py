@@ -17,6 +17,7 @@ from tierdrill.history.kinds.run_kinds import FaultIntended, PlatformState, Proc
 from tierdrill.judge.checks.run_trust import WITNESSES
 from tierdrill.monitoring.alert_names import WATCHDOG
 from tierdrill.monitoring.alert_watch import AlertWatcher
+from tierdrill.monitoring.dead_mans_switch import DeadMansSwitch
 from tierdrill.monitoring.external_alerts import PolledAlerts
 from tierdrill.monitoring.pagerduty import PagerClient, PagerStub
 from tierdrill.monitoring.query import AlertmanagerClient, NoData, Prometheus
@@ -74,16 +75,18 @@ class Deployment:
             on_fault=lambda body: self.on_fault(body),
             secret_of=lambda name: there.fault_secret if name == FAULTS else secret_of(plan.setting.playbooks, name),
         )
+        self.switch = DeadMansSwitch(self._alerts)
         self._refused: set[str] = set()
         self._answers: set[asyncio.Task[None]] = set()
         self._stop: StopSignal | None = None
         self.on_fault: Callable[[Mapping[str, Any]], None] = _unexpected
-        self._faulted = False
+        self._faulted: set[str] = set()
         recorder.listen(self._seen)
 
     def _seen(self, item: Event) -> None:
         said = item.payload
-        self._faulted = self._faulted or (isinstance(said, FaultIntended) and said.kind != SABOTAGE)
+        if isinstance(said, FaultIntended) and said.kind != SABOTAGE:
+            self._faulted.add(said.target)
         if isinstance(said, PlatformState):
             self.engine.facts_changed()
         elif isinstance(said, ProcessExited) and item.source != "runner" and not said.expected:
@@ -91,7 +94,7 @@ class Deployment:
 
     def _ended(self, name: str, code: Any) -> None:
         """What dies under a fault is the service's affair, and the verdict's; what watches the service is not."""
-        if self._stop is not None and (not self._faulted or name in WITNESSES):
+        if self._stop is not None and (not self._faulted or name in WITNESSES - self._faulted):
             self._stop.stop("error", f"{name} ended unexpectedly ({code})")
 
     def cut_automation(self) -> tuple[set[str], dict[str, str]]:
@@ -131,6 +134,8 @@ class Deployment:
         for notice in notices:
             if notice.alert != WATCHDOG:
                 self.engine.notify(notice)
+            elif notice.status == "firing":
+                self.switch.heard()
         self.hooks.alerts(body, self.receiver.url)
 
     def _report(self, name: str, report: Mapping[str, Any]) -> None:
@@ -167,7 +172,9 @@ class Deployment:
     def watchers(self, stop: StopSignal) -> list[Coroutine[Any, Any, None]]:
         """What must be watched while the run lives."""
         self._stop = stop
-        return [self.watcher.run(), *self.session.watchers(self.recorder.take, stop)]
+        # How often somebody else's Alertmanager repeats the Watchdog is its own affair.
+        switch = [self.switch.run()] if self._endpoints.listen is None else []
+        return [self.watcher.run(), *switch, *self.session.watchers(self.recorder.take, stop)]
 
     async def last_look(self) -> None:
         """One more look at the alerts of the whole run, before monitoring ends with the lab."""

@@ -9,6 +9,7 @@ from tierdrill.documents.models.tiers import Tiers
 from tierdrill.documents.models.workloads import Workloads
 from tierdrill.documents.reading.fault_actions import Call
 from tierdrill.faults.blast_radius import ConcurrentFaults, Layout, Violation, hosts_of, links_of
+from tierdrill.faults.kind import IDENTITY
 from tierdrill.faults.known_kinds import ACTIONS, UNDOS
 
 
@@ -53,7 +54,8 @@ class Inventory:
             "stream": self.streams,
             "store": self.stores,
         }
-        return by_kind.get(kind, ())
+        # What there is one of is called by its kind.
+        return by_kind.get(kind, tuple(one for one, named in IDENTITY.items() if one == kind and not named))
 
 
 def inventory_of(

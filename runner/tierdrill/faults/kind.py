@@ -11,7 +11,9 @@ from typing import Any, Literal
 
 from tierdrill.text import Explained
 
-TargetKind = Literal["node", "gpu", "replica", "link", "gateway", "stream", "tier", "store"]
+TargetKind = Literal[
+    "node", "gpu", "replica", "link", "gateway", "stream", "tier", "store", "prometheus", "alertmanager"
+]
 
 
 class UnknownFault(Explained, ValueError):
@@ -69,8 +71,10 @@ IDENTITY: Mapping[TargetKind, tuple[Parameter, ...]] = {
     "stream": (Parameter("stream", "the stream's name in the drill's load, such as batch"),),
     "tier": (Parameter("tier", "the tier's name, such as critical"),),
     "store": (Parameter("store", "the state store, state-store, or one of its members, such as state-store-1"),),
+    "prometheus": (),
+    "alertmanager": (),
 }
-"""The arguments that say what is hit; the undo of a fault must repeat them."""
+"""The arguments that say what is hit; the undo of a fault must repeat them. None where there is one of it."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ class FaultKind:
     arguments beside those that name the target. A fault that does not disrupt changes only what is said of its target.
     `pods` is what becomes of the replicas at its target: lost with a node that is not ready any more, evicted (budgets
     are asked), or deleted. With `boots` their node has to boot before they can be there again.
+    `blinds` are the ways of watching alerts that show nothing while it lasts (`what` of a monitoring.gap).
     """
 
     kind: str
@@ -97,6 +102,7 @@ class FaultKind:
     disrupts: bool = True
     pods: Literal["stay", "lost", "evicted", "deleted"] = "stay"
     boots: bool = False
+    blinds: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -119,4 +125,4 @@ class FaultKind:
 
     def target(self, arguments: Mapping[str, Any]) -> str:
         """The target as alerts and playbooks name it: `node-1`, `node-1/0`, `assistant-0` or `gateway-a>node-2`."""
-        return {"gpu": "/", "link": ">"}.get(self.target_kind, "").join(self.words(arguments))
+        return {"gpu": "/", "link": ">"}.get(self.target_kind, "").join(self.words(arguments)) or self.target_kind

@@ -39,9 +39,10 @@ KNOWN_ALERTS: Mapping[str, tuple[str, ...]] = {
     "TierLatencyHigh": ("tier", "severity", "quantile"),
     "TierInversion": ("tier", "severity"),
     "RetryAmplification": ("tier", "severity"),
+    "WatchdogMissing": ("severity",),
     **INFRASTRUCTURE_LABELS,
 }
-"""Every alert that our rules can raise, with the labels it carries (alertname apart)."""
+"""Every alert that our rules can raise, with the labels it carries (alertname apart); and the receiver's own one."""
 
 WATCHDOG = "Watchdog"
 """Always firing: what does not deliver it delivers nothing."""

@@ -15,6 +15,7 @@ CONTROL_PLANE = "the control plane"
 TRAFFIC = "the load's own requests"
 PROCESSES = "the lab's processes"
 PROMETHEUS = "Prometheus"
+RECEIVER = "the receiver of alerts"
 
 AN_INDEX, A_RATE = "a GPU's index", "requests a second, or none"
 UNSET: Any = object()
@@ -101,7 +102,7 @@ class RemedyKind:
       it), `look` with which of judge.checks.remedy_effects.Witnesses, and `seen` what.
     - `tier_rule` is the rule of the tiers that it may break. `harmless` gives something back or only tells somebody.
     - `repeats`: to do it twice is more than to do it once. `ends_replicas`: replicas end by it, and begin elsewhere.
-    - `needs` is what not every deployment offers: its gateways' settings, its nodes' power, its exporters, its store.
+    - `needs` is what not every deployment offers: gateways' settings, nodes' power, exporters, a store, monitoring.
     """
 
     name: str
@@ -120,7 +121,7 @@ class RemedyKind:
     harmless: bool = False
     repeats: bool = False
     ends_replicas: bool = False
-    needs: Literal["", "gateway", "power", "exporter", "store"] = ""
+    needs: Literal["", "gateway", "power", "exporter", "store", "monitoring"] = ""
     in_playbooks: bool = True
     any_arguments: bool = False
 

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from tierdrill.process.signals import StopSignal
 
 
-TargetKind = Literal["node", "gpu", "replica", "link", "gateway", "stream", "tier", "store", "service"]
+TargetKind = Literal[
+    "node", "gpu", "replica", "link", "gateway", "stream", "tier", "store", "prometheus", "alertmanager", "service"
+]
 
 SABOTAGE = "sabotage"
 """The kind of an order that cuts a safety net."""

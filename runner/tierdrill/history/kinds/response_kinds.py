@@ -28,6 +28,9 @@ class AlertSilenced(Payload, kind="alert.silenced"):
     silence: str = ""
 
 
+WATCHDOG_MISSING = "WatchdogMissing"
+"""The alert of the receiver's own: what always fires is not heard any more."""
+
 WATCH = "watch:"
 """Before what of a cluster's API was not seen, in a gap's `what`."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tierdrill.history.events import Event, each
-from tierdrill.history.kinds.response_kinds import AlertState, StepStarted
+from tierdrill.history.kinds.response_kinds import WATCHDOG_MISSING, AlertState, StepStarted
 from tierdrill.history.kinds.run_kinds import PlatformState, ProcessExited
 from tierdrill.history.playbook_spans import Execution, Step
 from tierdrill.judge.samples import TierSamples
@@ -246,8 +246,9 @@ class Witnesses:
         return Effect(status, "", f"{name} was down, and {seen}", first, (exits[-1].sequence,))
 
     def alert_over(self, one: Execution, _: Step | None, until: float) -> Effect:
-        """The alert that started an execution is over, in Prometheus' eyes."""
-        heard = [(event, said) for event, said in each(self._events, AlertState) if said.via == "prometheus"]
+        """The alert that started an execution is over, in Prometheus' eyes, or its receiver's if that one raised it."""
+        via = "webhook" if one.alert == WATCHDOG_MISSING else "prometheus"
+        heard = [(event, said) for event, said in each(self._events, AlertState) if said.via == via]
         resolved = [
             event
             for event, said in heard

@@ -8,9 +8,10 @@ import math
 from collections.abc import Sequence
 
 from tierdrill.documents.models.units import show_duration
+from tierdrill.faults.known_kinds import KINDS
 from tierdrill.history.events import Event, each
 from tierdrill.history.kinds import run_kinds
-from tierdrill.history.kinds.response_kinds import WATCH, AlertSilenced, MonitoringGap
+from tierdrill.history.kinds.response_kinds import WATCH, WATCHDOG_MISSING, AlertSilenced, MonitoringGap
 from tierdrill.judge.timeline import TARGET_PARTS, Timeline
 from tierdrill.judge.verdict import Check, Status
 from tierdrill.text import plural
@@ -18,6 +19,10 @@ from tierdrill.text import plural
 MONITORING_GAP_MAX_S = 3.0
 MONITORING_GAPS_MAX = 0.1
 """The part of the time from the baseline on in which one way of watching may be silent, all its gaps together."""
+HEARD_EVERY_S = 6.0
+"""So long before a fault the Watchdog may have come for the last time."""
+BACK_WITHIN_S = 15.0
+"""So long after its fault's end a way of watching may show nothing: Prometheus finds its targets anew."""
 OWN_CHILDREN = frozenset({"experiment", "load"})
 SEEN_AFTER_S = 0.5  # an effect is seen at most so long after it began
 WITNESSES = frozenset({"prometheus", "alertmanager"})
@@ -116,7 +121,8 @@ def _sabotage(start: run_kinds.RunStarted, events: Sequence[Event]) -> list[str]
 def _monitoring(events: Sequence[Event], timeline: Timeline) -> Check:
     """That no alert was heard means something only where one would have been."""
     every = [(event, said) for event, said in each(events, MonitoringGap) if not said.what.startswith(WATCH)]
-    gaps = [said for event, said in every if _matters(event, said, timeline)]
+    by_fault = [(event, said) for event, said in every if _of_a_fault(events, event, said, timeline)]
+    gaps = [said for event, said in every if _matters(event, said, timeline) and (event, said) not in by_fault]
     heard = [event for event, said in each(events, run_kinds.PreflightCheck) if said.name == "pipeline" and said.ok]
     told = [f"{gap.what} silent for {gap.seconds:.1f}s" for gap in gaps]
     told += [
@@ -132,9 +138,41 @@ def _monitoring(events: Sequence[Event], timeline: Timeline) -> Check:
         good,
         "an alert comes the whole way before the fault, then Prometheus and Alertmanager watch without a gap over "
         f"{show_duration(MONITORING_GAP_MAX_S)}, and for {1 - MONITORING_GAPS_MAX:.0%} of the time",
-        "; ".join(told) or "no gap",
+        "; ".join([*told, *_blinded(by_fault)]) or "no gap",
         [*heard, *(() if good else [event for event, _ in every])],
     )
+
+
+def _of_a_fault(events: Sequence[Event], told: Event, gap: MonitoringGap, timeline: Timeline) -> bool:
+    """Whether a fault is to take that way of watching along, did so for no longer than it lasted, and the drill asks
+    for somebody to be told that nobody is watching (a blip is over before that).
+    """
+    start = each(events, run_kinds.RunStarted)[0][1]
+    asked = [one["alert"] for one in start.setting["drill"]["expect"]["alerts"]["must_fire"]]
+    if start.variant != "blip" and WATCHDOG_MISSING not in asked:
+        return False
+    began = _began(told, gap)
+    return any(
+        gap.what in KINDS[fault.kind].blinds
+        and fault.intended_at is not None
+        and fault.gone_at is not None
+        and fault.intended_at - HEARD_EVERY_S <= began
+        and began + gap.seconds <= fault.gone_at + BACK_WITHIN_S
+        for fault in timeline.faults
+        if fault.kind in KINDS
+    )
+
+
+def _blinded(gaps: Sequence[tuple[Event, MonitoringGap]]) -> list[str]:
+    """What was not seen because of a fault: no pass of what did not fire says anything of these times."""
+    longest: dict[str, float] = {}
+    for _, gap in gaps:
+        longest[gap.what] = max(longest.get(gap.what, 0.0), gap.seconds)
+    return [f"{what} silent for {seconds:.1f}s by the fault itself" for what, seconds in longest.items()]
+
+
+def _began(told: Event, gap: MonitoringGap) -> float:
+    return told.at - gap.seconds if gap.began_at is None else gap.began_at
 
 
 def _silent_in_all(events: Sequence[Event], timeline: Timeline) -> dict[str, float]:
@@ -144,9 +182,9 @@ def _silent_in_all(events: Sequence[Event], timeline: Timeline) -> dict[str, flo
         return {}
     gaps: dict[tuple[str, float], float] = {}
     for event, gap in each(events, MonitoringGap):
-        if gap.what.startswith(WATCH):
+        if gap.what.startswith(WATCH) or _of_a_fault(events, event, gap, timeline):
             continue
-        began = event.at - gap.seconds if gap.began_at is None else gap.began_at
+        began = _began(event, gap)
         within = min(began + gap.seconds, span[1]) - max(began, span[0])
         # A gap is told when it has lasted too long, and once more at its end.
         gaps[gap.what, began] = max(gaps.get((gap.what, began), 0.0), within)

@@ -228,12 +228,13 @@ class Lab:
             await self.start(name)
 
     async def _start_alertmanager(self) -> None:
-        child, address = await self.monitoring.start_alertmanager()
+        child, address = await self.monitoring.start_alertmanager(self.processes.address(ALERTMANAGER))
         self.processes.add(ALERTMANAGER, ALERTMANAGER, child, address)
 
     async def _start_prometheus(self) -> None:
-        child, address = await self.monitoring.start_prometheus(self.processes.address(ALERTMANAGER))
-        self.processes.add(PROMETHEUS, PROMETHEUS, child, address)
+        address = self.processes.address
+        child, at = await self.monitoring.start_prometheus(address(ALERTMANAGER), address(PROMETHEUS))
+        self.processes.add(PROMETHEUS, PROMETHEUS, child, at)
 
     async def mark_alerts(self, mark: str | None) -> None:
         """Let every alert that Prometheus sends from now on carry this mark; CallFailed where it does not take it."""
@@ -322,7 +323,7 @@ class Lab:
         if name == CONTROLLER:
             await self._tell_controller()
         if name == ALERTMANAGER:
-            # It is somewhere else now.
+            # It may be somewhere else now.
             await self.mark_alerts(self.monitoring.mark)
 
     def _save(self) -> None:

@@ -148,8 +148,8 @@ class Monitoring:
         ]
         write_targets(self._folder, "replica", targets)
 
-    async def start_prometheus(self, alertmanager: str | None) -> tuple[Child, str]:
-        """Write its files and start it; returns once it answers as ready, with its address."""
+    async def start_prometheus(self, alertmanager: str | None, at: str | None) -> tuple[Child, str]:
+        """Write its files and start it `at` the address it had; returns once it answers as ready, with its address."""
         config, folder = self._prometheus, self._folder
         assert config.binary is not None
         rules = folder / "rules"
@@ -167,10 +167,10 @@ class Monitoring:
             f"--storage.tsdb.retention.time={config.retention}",
             *PROMETHEUS_OPTIONS,
         ]
-        return await self._start(PROMETHEUS, argv, folder)
+        return await self._start(PROMETHEUS, argv, folder, at)
 
-    async def start_alertmanager(self) -> tuple[Child, str]:
-        """Start it on the configuration that is there; returns once it answers as ready, with its address."""
+    async def start_alertmanager(self, at: str | None) -> tuple[Child, str]:
+        """Start it on the configuration that is there, `at` the address it had; returns once it answers as ready."""
         binary = self._alertmanager.binary
         assert binary is not None
         path = self._folder / "alertmanager.yml"
@@ -178,7 +178,7 @@ class Monitoring:
             self.write_receiver(NOWHERE_URL, "none")
         data = self._folder / "alertmanager-data"
         argv = [binary, f"--config.file={path}", f"--storage.path={data}", "--cluster.listen-address="]
-        return await self._start(ALERTMANAGER, argv, working_directory(Path(binary), self._folder))
+        return await self._start(ALERTMANAGER, argv, working_directory(Path(binary), self._folder), at)
 
     def write_receiver(self, url: str, token: str) -> None:
         """Alertmanager's configuration for a receiver."""
@@ -203,13 +203,13 @@ class Monitoring:
         text = prometheus_config(self._prometheus, self._folder, alertmanager, self.login, self.mark, self._jobs)
         write_private(self._folder / PROMETHEUS_FILE, text)
 
-    async def _start(self, name: str, argv: list[str], cwd: Path) -> tuple[Child, str]:
+    async def _start(self, name: str, argv: list[str], cwd: Path, at: str | None) -> tuple[Child, str]:
         web, log_path = self._folder / "web.yml", self._folder / "logs" / f"{name}.log"
         write_private(web, web_config(self.login))
         # These programs cannot say which port the system gave them, so one is found first. Somebody may take it in
         # between: then the program ends, and another port is tried.
         for attempt in range(START_ATTEMPTS):
-            address = f"127.0.0.1:{_free_port()}"
+            address = at if at is not None and attempt == 0 else f"127.0.0.1:{_free_port()}"
             options = (f"--web.config.file={web}", f"--web.listen-address={address}", "--log.level=warn")
             child = launch([*argv, *options], log_path=log_path, env=self._env, cwd=cwd, new_group=True)
             try:

@@ -47,7 +47,10 @@ class KubernetesTarget:
         by_exporter = kinds_in(Path(__file__).parent / "gpu_faults")
         there = kinds_in(Path(__file__).parent / "faults") | by_agent | by_exporter
         faults = {kind: "a cluster has no mechanism for it" for kind in KINDS if kind not in there}
-        lacks = {"store": "a cluster's state store is not ours to start"}
+        lacks = {
+            "store": "a cluster's state store is not ours to start",
+            "monitoring": "who runs a cluster's Prometheus and Alertmanager starts them",
+        }
         sabotages = dict[str, str]()
         if self._environment is not None and (cluster := self._environment.kubernetes) is not None:
             if cluster.image is None or cluster.agent == "forbidden":

@@ -9,7 +9,7 @@ from tierdrill.lab.lab_files import LabState
 from tierdrill.remedies.facts import FACTS
 from tierdrill.remedies.known_remedies import REMEDIES, implemented
 from tierdrill.targets.base import Inventory, RemedyResult, TargetError
-from tierdrill.targets.lab import state_store
+from tierdrill.targets.lab import state_store, watchers
 from tierdrill.targets.lab.lab_facts import LabFacts
 
 Arguments = dict[str, Any]
@@ -103,6 +103,12 @@ class LabRemedies(LabFacts):
         for member in lost:
             self._client.start_process(member)
         return RemedyResult(True, f"started: {', '.join(lost) or 'none, all of them run'}")
+
+    def restart_monitoring(self, arguments: Arguments) -> RemedyResult:
+        down = [name for name in watchers.WATCHERS if not watchers.is_ready(self._client, name)]
+        for name in down:
+            self._client.restart_process(name)
+        return RemedyResult(True, f"started again: {', '.join(down) or 'neither, for both are ready'}")
 
     def _controller(self, action: str, arguments: Arguments) -> RemedyResult:
         answer = self._client.remedy(action, arguments)

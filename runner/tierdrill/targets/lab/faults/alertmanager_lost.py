@@ -1,0 +1,3 @@
+from tierdrill.targets.lab.watchers import watcher_fault
+
+FAULT = watcher_fault("alertmanager")

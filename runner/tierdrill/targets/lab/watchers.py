@@ -1,0 +1,50 @@
+"""The lab's Prometheus or Alertmanager that ends: SIGKILL. Witnesses are the kernel's process table and itself."""
+
+import http.client
+
+from tierdrill.lab.client import LabClient
+from tierdrill.monitoring.loopback import lab_login
+from tierdrill.targets.base import Mechanism, Proof, TargetError
+from tierdrill.targets.lab.lab_fault import KERNEL, LabFault, Parameters, State, connect, meant, seen
+
+TIMEOUT_S = 1.0
+WATCHERS = ("prometheus", "alertmanager")
+
+
+def is_ready(client: LabClient, name: str) -> bool:
+    """Whether it answers, and says that it is ready."""
+    connection = connect(str(client.status()["addresses"][name]), TIMEOUT_S)
+    try:
+        connection.request("GET", "/-/ready", headers={"Authorization": lab_login(client.lab.token).header})
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def watcher_fault(name: str) -> LabFault:
+    """The loss of one of WATCHERS."""
+
+    def bind(client: LabClient, state: State, p: Parameters) -> Parameters:
+        process = next((one for one in client.status()["processes"] if one["name"] == name and one["alive"]), None)
+        if process is None:
+            raise TargetError(f"{name} does not run in this lab")
+        return {"pid": process["pid"], "ticks": process["ticks"]}
+
+    def ended(client: LabClient, p: Parameters) -> Proof:
+        lives = meant(p).lives()
+        return seen(not lives, KERNEL, f"process {p['pid']} {'lives' if lives else 'has ended'}")
+
+    def back(client: LabClient, p: Parameters) -> Proof:
+        ready = is_ready(client, name)
+        return seen(ready, f"{name} itself", f"{name} {'is ready' if ready else 'does not say that it is ready'}")
+
+    return LabFault(
+        Mechanism(f"SIGKILL to {name}'s process"),
+        bind,
+        lambda client, p: client.signal_process(name, "KILL"),
+        lambda client, p: client.start_process(name),
+        ended,
+        back,
+    )
