@@ -158,6 +158,7 @@ def test_they_are_valid_with_the_alerts_we_raise() -> None:
         "restart-replica",
         "restart-router",
         "restart-stale-exporter",
+        "restart-state-store",
         "retire-gpu",
         "revert-config",
         "shed-best-effort",
