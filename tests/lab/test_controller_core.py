@@ -405,3 +405,26 @@ def test_a_moved_replica_gets_an_edge_of_its_own() -> None:
     assert edges["gateway-a>assistant-0.2"].destination == world.node_of("assistant-0")
     world.steps(8)
     assert "gateway-a>assistant-0" not in wanted_edges(world.core, ["gateway-a"])
+
+
+def test_a_revision_is_rolled_out_to_all_replicas_of_its_model_and_rolled_back() -> None:
+    world = World(revisions={"assistant": {"reviewed": "r" * 64, "candidate": "c" * 64}})
+
+    def weights() -> dict[str, str]:
+        return {spec["name"].rpartition("-")[0]: spec["weights"] for node in NODES for spec in world.beat(node)}
+
+    assert weights() == {"assistant": "r" * 64, "summarizer": "", "draft": ""}
+    generations = {name: held.generation for name, held in world.core.held.items()}
+    with pytest.raises(Refused, match="not rolled out in any other revision"):
+        world.do("roll-back-model", tier="critical", model="assistant")
+    world.core.roll_out("assistant", "candidate")
+    assert weights()["assistant"] == "c" * 64
+    assert state(world.core, world.now)["revisions"] == {"assistant": "candidate"}
+    with pytest.raises(BadArguments, match="got model 'assistant', expected one of tier standard"):
+        world.do("roll-back-model", tier="standard", model="assistant")
+    world.do("roll-back-model", tier="critical", model="assistant")
+    assert weights()["assistant"] == "r" * 64
+    assert {name: held.generation for name, held in world.core.held.items()} == generations, "nothing is started again"
+    for model, revision in (("assistant", "r3"), ("draft", "candidate"), ("nobody", "reviewed")):
+        with pytest.raises(UnknownName, match="got revision"):
+            world.core.roll_out(model, revision)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tierdrill.lab.replica.language_model import (
+    CANDIDATE,
     WORDS,
     Model,
     covering_prompts,
@@ -15,6 +16,7 @@ from tierdrill.lab.replica.language_model import (
     expected_golden,
     golden,
     golden_prompts,
+    made_weights,
     tokenize,
 )
 
@@ -39,6 +41,22 @@ def test_any_flipped_bit_is_caught(index: int, bit: int) -> None:
     assert damaged.answers != expected_golden(SEED, SIZE).answers
     model.flip(index, bit)
     assert golden(model) == expected_golden(SEED, SIZE)
+
+
+@given(index=st.integers(0, SIZE - 1), bit=st.integers(0, 31), flips=st.lists(st.booleans(), max_size=4))
+def test_another_revision_answers_otherwise_and_its_bits_flip_and_go_back_too(
+    index: int, bit: int, flips: list[bool]
+) -> None:
+    model, made = Model(SEED, SIZE), made_weights(SEED, SIZE, CANDIDATE)
+    model.load(made)
+    drifted = golden(model)
+    assert all(one != other for one, other in zip(drifted.answers, expected_golden(SEED, SIZE).answers, strict=True))
+    for flipped in [*flips, False]:
+        model.set_flipped(index, bit, flipped)
+        assert (golden(model) != drifted) == flipped
+    with pytest.raises(ValueError, match="got 8 bytes of weights"):
+        model.load(made[:8])
+    assert golden(model) == drifted
 
 
 def test_every_bit_of_a_small_model_is_caught() -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tierdrill.lab.lab_config import ReplicaSpec, build
 from tierdrill.lab.node.reconcile import (
+    BLOCKED,
     EXITED,
     READY,
     STARTING,
@@ -65,6 +66,13 @@ def test_once_done_there_is_nothing_to_do(wish: list[ReplicaSpec]) -> None:
         (Actual("a", 0, 0, EXITED, 100.0), 101.0, {"a": spec("a")}),
         (Actual("a", 0, 0, STOPPED, 100.0), 101.0, {"a": spec("a")}),
         (Actual("a", 1, 1, READY), 0.0, {"a": spec("a")}),
+        # Its weights cannot be had, so it is tried again and again; whatever is wished, not before its time.
+        (Actual("a", 1, 0, BLOCKED, retry_at=100.0), 99.0, {}),
+        (Actual("a", 1, 0, BLOCKED, retry_at=100.0), 100.0, {"a": spec("a")}),
+        (Actual("a", 0, 0, READY, retry_at=100.0), 99.0, {}),
+        # Other weights are wanted: it loads them once it is ready.
+        (Actual("a", 1, 0, READY, weights="other"), 0.0, {"a": spec("a")}),
+        (Actual("a", 1, 0, STARTING, weights="other"), 0.0, {}),
     ],
 )
 def test_backoff(replica: Actual, now: float, expected: dict[str, ReplicaSpec]) -> None:

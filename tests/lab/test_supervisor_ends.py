@@ -60,6 +60,7 @@ def small(name: str = "small", **changes: object) -> LabConfig:
         models=(ModelConfig("assistant", "critical", 2, 40.0, model_size=1024),),
         nodes=(make_node("node-1", 1, 80.0, "NVIDIA H100 80GB HBM3"),),
         gateways=("gateway-a",),
+        model_stores=("store-a", "store-b"),
         **changes,  # type: ignore[arg-type]
     )
 

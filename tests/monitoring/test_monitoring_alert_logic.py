@@ -260,6 +260,18 @@ class TestReplica:
         expected = [*_fires_at(14, drift, drifted), Expected(20, damage, damaged), *never(damage, 36, 39)]
         check_scenario(tmp_path, series, expected)
 
+    @pytest.mark.parametrize(("lasts_s", "state", "fires"), [(BLIP_S, 1, 0), (FAULT_S, 1, 1), (FAULT_S, 0, 0)])
+    def test_a_cold_start_without_weights(self, tmp_path: Path, lasts_s: float, state: float, fires: int) -> None:
+        labels = 'replica="assistant-1",node="node-2",model="assistant",tier="critical",store="store-a"'
+        missing = f'tierdrill_replica_weights_missing{{{labels},reason="corrupt"}}'
+        series: Series = {
+            missing: between(10, 10 + lasts_s, TOTAL_S, 1, None),
+            # One that serves, and cannot have the revision that was rolled out, is not blocked.
+            _state("assistant-1", "blocked"): constant(state, TOTAL_S),
+        }
+        wanted = firing("ColdStartBlocked", replica="assistant-1", store="store-a", reason="corrupt", severity="page")
+        check_scenario(tmp_path, series, _fires_at(13, wanted, fires))
+
     REPLICA_EJECTED = firing("ReplicaEjected", replica="assistant-1", node="node-2", model="assistant", tier="critical")
 
     def _ejected(self, here: Values, there: Values, ready: float = 1) -> Series:

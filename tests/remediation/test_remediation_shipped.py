@@ -20,6 +20,7 @@ Facts = dict[tuple[str, str], Any]
 CATALOGUE = shipped_documents()
 PLAYBOOKS = [CATALOGUE.playbooks[name] for name in sorted(CATALOGUE.playbooks)]
 NODE_2 = {"node": "node-2"}
+MODEL = {"model": "assistant", "tier": "critical"}
 REPLICA = {"replica": "assistant-1", "node": "node-2", "model": "assistant", "tier": "critical"}
 GPU = {"node": "node-2", "gpu": "0", "UUID": "GPU-1"}
 SILENT = {"source": "node-2"}
@@ -90,6 +91,8 @@ def _effects(action: str, arguments: dict[str, Any]) -> Facts:
         "restart-members": lambda: {("store.quorum", arguments["store"]): True},
         "set-retry-budget": dict,
         "restart-monitoring": dict,
+        "load-from-mirror": lambda: {("replica.ready", arguments["replica"]): True},
+        "roll-back-model": lambda: {("model.answers", arguments["model"]): "right"},
         "revert-policy": lambda: {("tier.policy", "critical"): "as-configured"},
         "shed": lambda: {("tier.shed", arguments["tier"]): arguments["fraction"]},
     }
@@ -150,6 +153,7 @@ def test_they_are_valid_with_the_alerts_we_raise() -> None:
         "drain-and-reset-gpu",
         "evict-stranded",
         "kill-and-replace",
+        "load-from-mirror",
         "quarantine-replica",
         "reopen-router",
         "reschedule-critical",
@@ -161,6 +165,7 @@ def test_they_are_valid_with_the_alerts_we_raise() -> None:
         "restart-state-store",
         "retire-gpu",
         "revert-config",
+        "roll-back-model",
         "shed-best-effort",
         "shift-traffic",
         "tighten-retry-budget",
@@ -169,6 +174,8 @@ def test_they_are_valid_with_the_alerts_we_raise() -> None:
 
 CRASHED = {("replica.state", "assistant-1"): "exited", ("replica.ready", "assistant-1"): False}
 HUNG = {("replica.state", "assistant-1"): "unresponsive", ("replica.ready", "assistant-1"): False}
+BLOCKED: Facts = {("replica.state", "assistant-1"): "blocked", ("replica.ready", "assistant-1"): False}
+DRIFTED: Facts = {("model.revision", "assistant"): "other", ("model.answers", "assistant"): "wrong"}
 WRONG = {("replica.answers", "assistant-1"): "wrong"}
 DOWN: Facts = {("gateway.router", "gateway-a"): "down"}
 TURNED: Facts = {("tier.policy", "critical"): "changed"}
@@ -183,6 +190,8 @@ OFF_BUS = {("gpu.state", "node-2/0"): "fallen_off_bus", ("tier.ready_share", "cr
         ("ReplicaDown", REPLICA, CRASHED, ("restart-replica", "assistant-1"), ["restart-replica"]),
         ("StalledReplica", REPLICA, HUNG, ("kill-and-replace", "assistant-1"), ["replace-replica"]),
         ("ReplicaAnswersWrong", REPLICA, WRONG, ("quarantine-replica", "assistant-1"), ["replace-replica"]),
+        ("ColdStartBlocked", REPLICA, BLOCKED, ("load-from-mirror", "assistant-1"), ["load-from-mirror"]),
+        ("ModelAnswersDrifted", MODEL, DRIFTED, ("roll-back-model", "critical"), ["roll-back-model"]),
         ("NodeNotReady", NODE_2, LOST, ("reschedule-critical", "node-2"), ["reschedule", "reschedule"]),
         (
             "GpuFallenOffBus",

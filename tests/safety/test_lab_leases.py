@@ -10,7 +10,6 @@ import pytest
 
 from tests.lab.test_state_store import ETCD_HERE, needs_etcd
 from tests.lab.test_supervisor_ends import lab
-from tierdrill.faults.kind import FaultKind
 from tierdrill.faults.known_kinds import KINDS, checked_parameters
 from tierdrill.injection.undo import await_proof
 from tierdrill.lab.client import LabClient
@@ -39,20 +38,20 @@ HERE: dict[str, dict[str, Any]] = {
     "priority-swap": {"of_tier": "best-effort"},
     "model-drift": {"model": "assistant"},
     "state-quorum-lost": {"store": "state-store"},
+    "model-store-corrupt": {"store": "store-a", "model": "assistant"},
+    "model-store-unreachable": {"store": "store-a"},
 }
 """Noise that does not end by itself, a weight that this small lab's models have, its other tier, its model, its whole
 store.
 """
 
 
-def of_store(fault: FaultKind) -> bool:
-    return fault.target_kind == "store"
+def marks(kind: str) -> Any:
+    return needs_etcd if kind.startswith("state-") else ()
 
 
 FAULTS = [
-    pytest.param(
-        kind, {**WHERE[fault.target_kind], **HERE.get(kind, {})}, id=kind, marks=needs_etcd if of_store(fault) else ()
-    )
+    pytest.param(kind, {**WHERE[fault.target_kind], **HERE.get(kind, {})}, id=kind, marks=marks(kind))
     for kind, fault in KINDS.items()
     if kind in MECHANISMS and fault.target_kind != "stream"
 ]

@@ -81,7 +81,7 @@ def inventory_of(
         tiers=named,
         streams=streams,
         tier_of=tier_of,
-        stores=shape.stores,
+        stores=(*shape.stores, *shape.model_stores),
     )
 
 

@@ -70,7 +70,7 @@ IDENTITY: Mapping[TargetKind, tuple[Parameter, ...]] = {
     "gateway": (Parameter("gateway", "the gateway's name, such as gateway-a"),),
     "stream": (Parameter("stream", "the stream's name in the drill's load, such as batch"),),
     "tier": (Parameter("tier", "the tier's name, such as critical"),),
-    "store": (Parameter("store", "the state store, state-store, or one of its members, such as state-store-1"),),
+    "store": (Parameter("store", "a store's name, or a member's of it, such as state-store-1 or store-a"),),
     "prometheus": (),
     "alertmanager": (),
 }

@@ -76,6 +76,14 @@ class Requests(Generic[T]):
         """Have a replica answer that many percent of its requests with errors; 0 for none."""
         return self._post(f"/v1/replicas/{_part(replica)}/errors", {"percent": percent})
 
+    def roll_out(self, model: str, revision: str) -> T:
+        """Have all replicas of a model load a published revision (reviewed, candidate) while they serve."""
+        return self._put(f"/v1/models/{_part(model)}/revision", {"revision": revision})
+
+    def corrupt_store(self, store: str, model: str, corrupt: bool) -> T:
+        """Have a model's files in a store damaged, or as they were published."""
+        return self._put(f"/v1/stores/{_part(store)}", {"model": model, "corrupt": corrupt})
+
     def signal_process(self, process: str, signal: str) -> T:
         """Signal a lab process by name (prometheus, gateway-a)."""
         return self._put(f"/v1/signals/{_part(process)}", {"signal": signal})

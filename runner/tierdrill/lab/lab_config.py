@@ -83,11 +83,12 @@ class ReplicaConfig:
 
 @dataclass(frozen=True)
 class ReplicaSpec(ReplicaConfig):
-    """A replica as the controller wants it on a node."""
+    """A replica as the controller wants it on a node. `weights` are its weights' SHA-256; "": made from the seed."""
 
     _: KW_ONLY
     gpu: int
     generation: int = 1
+    weights: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +168,8 @@ class Means:
 class LabConfig:
     """A whole lab. A `discreet` one logs only what a production platform would: none of what is done to it.
 
-    With `means` it is in namespace mode, else in portable mode.
+    With `means` it is in namespace mode, else in portable mode. Weights come from the first of its `model_stores`;
+    the others are its mirrors.
     `overrides` are rules that its gateways do not enforce until then: TIER/RULE to Unix seconds. `environment` and
     `tiers_document` name the documents that it was brought up from.
     `etcd` is the binary of its state store; None: it has none.
@@ -178,6 +180,7 @@ class LabConfig:
     models: tuple[ModelConfig, ...]
     nodes: tuple[NodeConfig, ...]
     gateways: tuple[str, ...]
+    model_stores: tuple[str, ...] = ()
     trusted_callers: tuple[str, ...] = LOOPBACK
     routes: tuple[RouteConfig, ...] = ()
     flags: Mapping[str, bool] = field(default_factory=dict)

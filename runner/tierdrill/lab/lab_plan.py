@@ -64,6 +64,7 @@ def lab_config(
                 for number in range(1, shape.nodes + 1)
             ),
             gateways=tuple(f"gateway-{letter}" for letter in GATEWAY_LETTERS[: shape.gateways]),
+            model_stores=shape.model_stores,
             trusted_callers=shape.trusted_callers,
             flags=dict.fromkeys(shape.flags_off, False),
             routes=tuple(_like(RouteConfig, route) for route in workloads.routes),

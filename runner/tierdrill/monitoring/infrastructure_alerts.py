@@ -20,6 +20,7 @@ HOLD_S: Mapping[str, float] = {
     "StalledReplica": 3.0,
     "ReplicaAnswersWrong": 4.0,
     "ModelAnswersDrifted": 4.0,
+    "ColdStartBlocked": 3.0,
     "ReplicaEjected": 5.0,
     "CircuitOpen": 3.0,
     "GpuFallenOffBus": 3.0,
@@ -47,8 +48,8 @@ HOLD_S: Mapping[str, float] = {
 Blip twins last 1 to 2 s, a node boots in about 1 s, and nothing may fire then. A condition that is true for D seconds
 is seen true for at most D plus one scrape, so `for` must exceed that:
 
-- ReplicaDown, StalledReplica, CircuitOpen, those of GPUs, RouterFailsClosed, RouterFailsOpen: a blip of 1.5 s, 0.4 s
-  to take it back and report it, a scrape: under 3 s.
+- ReplicaDown, StalledReplica, ColdStartBlocked, CircuitOpen, those of GPUs, RouterFailsClosed, RouterFailsOpen: a
+  blip of 1.5 s, 0.4 s to take it back and report it, a scrape: under 3 s.
 - ReplicaAnswersWrong, ModelAnswersDrifted: the same and one round of golden prompts (1 s), for it shows in them only.
 - ReplicaEjected: the first ejection lasts 2 s, its trial ends it or begins one of 4 s; SCRAPES_BETWEEN_EJECTIONS come
   on top.
@@ -157,6 +158,17 @@ def infrastructure_alerts(clock: Clock, slower_s: float = 0.0) -> list[dict[str,
             " alike: no memory is bad, other weights are loaded than those that were reviewed. Roll back what was"
             " released last (a tag that moved, a quantization, an adapter). To replace replicas would load the same"
             " weights again.",
+        ),
+        _alert(
+            "ColdStartBlocked",
+            "max by (replica, node, model, tier, store, reason) (tierdrill_replica_weights_missing) == 1"
+            ' and on (replica) max by (replica) (tierdrill_replica_state{state="blocked"}) == 1',
+            "page",
+            "Replica {{ $labels.replica }} cannot start on {{ $labels.node }}: {{ $labels.store }} is"
+            " {{ $labels.reason }}",
+            "The weights of model {{ $labels.model }} are not on the node, and the model store does not answer or gives"
+            " damaged ones. What runs serves on, and what ends does not come back: restart and roll out nothing."
+            " Get the weights from a mirror, then mend the store.",
         ),
         _alert(
             "ReplicaEjected",

@@ -33,6 +33,7 @@ class Program(StrEnum):
     GATEWAY = "tierdrill.lab.gateway.gateway_program"
     NODE = "tierdrill.lab.node.node_program"
     REPLICA = "tierdrill.lab.replica.replica_program"
+    STORE = "tierdrill.lab.store.store_program"
     POWER_CYCLE = "tierdrill.targets.kubernetes.power"
     LOAD_JOBS = "tierdrill.targets.kubernetes.cluster_load"
     LOAD_POD = "tierdrill.load.load_pod"

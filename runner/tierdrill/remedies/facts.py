@@ -29,10 +29,12 @@ FACTS: Mapping[str, Fact] = {
         Fact("replica.ready", "replica", YES_OR_NO, "the replica can serve"),
         Fact(
             "replica.state", "replica",
-            ("ready", "starting", "unresponsive", "exited", "stopped", "unknown", "unplaced"),
+            ("ready", "starting", "unresponsive", "blocked", "exited", "stopped", "unknown", "unplaced"),
             "what its agent says of it",
         ),
         Fact("replica.answers", "replica", ("right", "wrong", "unknown"), "how it answers the golden prompts"),
+        Fact("model.answers", "model", ("right", "wrong", "unknown"), "how all its replicas answer the golden prompts"),
+        Fact("model.revision", "model", ("reviewed", "other"), "what its replicas are to have, of what is published"),
         Fact(
             "gpu.state", "gpu",
             ("healthy", "lost", "fallen_off_bus", "ecc_uncorrectable", "xid_error", "defective", "unknown"),

@@ -102,7 +102,8 @@ class RemedyKind:
       it), `look` with which of judge.checks.remedy_effects.Witnesses, and `seen` what.
     - `tier_rule` is the rule of the tiers that it may break. `harmless` gives something back or only tells somebody.
     - `repeats`: to do it twice is more than to do it once. `ends_replicas`: replicas end by it, and begin elsewhere.
-    - `needs` is what not every deployment offers: gateways' settings, nodes' power, exporters, a store, monitoring.
+    - `needs` is what not every deployment offers: gateways' settings, nodes' power, exporters, a store, monitoring, a
+      say in where models come from.
     """
 
     name: str
@@ -121,7 +122,7 @@ class RemedyKind:
     harmless: bool = False
     repeats: bool = False
     ends_replicas: bool = False
-    needs: Literal["", "gateway", "power", "exporter", "store", "monitoring"] = ""
+    needs: Literal["", "gateway", "power", "exporter", "store", "monitoring", "models"] = ""
     in_playbooks: bool = True
     any_arguments: bool = False
 

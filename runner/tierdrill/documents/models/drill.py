@@ -118,8 +118,8 @@ ObjectiveName = Literal[
 class TierExpectation(Part):
     """What must hold for one tier: its own objectives, judged over the phases named.
 
-    `integrity_within` is for a fault that makes answers wrong: integrity holds before its effect, and again from that
-    long after it on.
+    `integrity_within` is for a fault that makes answers wrong: integrity holds before it is injected, and again from
+    that long after its effect on.
     """
 
     tier: Name

@@ -47,6 +47,11 @@ class LabShape(Part):
         return tuple(f"gateway-{letter}" for letter in string.ascii_lowercase[: self.gateways])
 
     @property
+    def model_stores(self) -> tuple[str, ...]:
+        """The model store that nodes get weights from, and its mirror."""
+        return ("store-a", "store-b")
+
+    @property
     def protections(self) -> tuple[str, ...]:
         """Those that the gateways have: without a state store there is no policy to lose."""
         nothing = () if self.state_store else (KEEPS_POLICY,)

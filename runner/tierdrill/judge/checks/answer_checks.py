@@ -103,7 +103,9 @@ def settled(cut: TierSamples, expectation: TierExpectation, timeline: Timeline) 
     effect, within = timeline.effect, expectation.integrity_within
     if effect is None or within is None:
         return cut
-    return joined([cut.cut(-math.inf, effect), cut.cut(effect + within, math.inf)])
+    # What it does to answers, it may do before it is seen to.
+    begun = min((one.intended_at for one in timeline.faults if one.intended_at is not None), default=effect)
+    return joined([cut.cut(-math.inf, min(begun, effect)), cut.cut(effect + within, math.inf)])
 
 
 def fallback_notes(tiers: Tiers, samples: Mapping[str, TierSamples]) -> tuple[str, ...]:

@@ -51,6 +51,9 @@ class View:
     nodes: Mapping[str, Mapping[str, Any]]
     replicas: Mapping[str, Mapping[str, Any]]
 
+    def is_whole(self) -> bool:
+        return bool(self.replicas) and all(replica.get("ready") for replica in self.replicas.values())
+
 
 class Witnesses:
     """What history has of those who saw. `gateways` are the names in the order in which the load counts them."""
@@ -97,21 +100,24 @@ class Witnesses:
     def renewed(self, one: Execution, step: Step, until: float) -> Effect:
         """A replica that was started anew, once, and is ready."""
         name = str(step.arguments.get("replica", ""))
-        was = self.before(step.started_at)
-        old = _life(was, name)
-        found = self.first(
-            step,
-            until,
-            lambda view: bool(view.replicas.get(name, {}).get("ready")) and _life(view, name) != old,
-            f"{name} started again and ready",
-        )
+        old = _life(self.before(step.started_at), name)
+
+        def anew(view: View) -> bool:
+            return bool(view.replicas.get(name, {}).get("ready")) and _life(view, name) != old
+
+        found = self.first(step, until, anew, f"{name} started again and ready")
         ahead = [view for view in self._views if step.started_at <= view.at <= until]
         new = _life(ahead[-1], name) if ahead else None
         tries = sum(other.action == step.action and other.arguments == step.arguments for other in one.steps)
         if found.status is Status.PASSED and old and new and sum(new) - sum(old) > tries:
-            times = sum(new) - sum(old)
-            return Effect(Status.FAILED, "", f"{name} was started again {times} times", found.at, found.events)
+            said = f"{name} was started again {sum(new) - sum(old)} times"
+            return Effect(Status.FAILED, "", said, found.at, found.events)
         return found
+
+    def came_up(self, one: Execution, step: Step, until: float) -> Effect:
+        """A replica that is ready."""
+        name = str(step.arguments.get("replica", ""))
+        return self.first(step, until, lambda view: bool(view.replicas.get(name, {}).get("ready")), f"{name} ready")
 
     def moved(self, one: Execution, step: Step, until: float) -> Effect:
         """What was on a node, as far as it was meant, is ready elsewhere."""
@@ -158,11 +164,7 @@ class Witnesses:
 
     def whole(self, one: Execution, step: Step, until: float) -> Effect:
         """Every replica has a place and is ready."""
-
-        def holds(view: View) -> bool:
-            return bool(view.replicas) and all(replica.get("ready") for replica in view.replicas.values())
-
-        return self.first(step, until, holds, "every replica ready")
+        return self.first(step, until, View.is_whole, "every replica ready")
 
     def shed(self, one: Execution, step: Step, until: float) -> Effect:
         """Requests of the tier are turned away, with reason shed, as many as was ordered."""

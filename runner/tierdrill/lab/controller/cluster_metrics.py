@@ -11,7 +11,7 @@ from typing import Protocol
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-STATES = ("ready", "starting", "unresponsive", "exited", "stopped", "unknown", "unplaced")
+STATES = ("ready", "starting", "unresponsive", "blocked", "exited", "stopped", "unknown", "unplaced")
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ class ControllerConfig:
     rules: Rules = field(default_factory=Rules)
     node_grace_s: float = 2.0
     eviction_after_s: float = 300.0
+    revisions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Of each model what is published, by its revision's name: the SHA-256 of its weights. The first is in force."""
 
 
 @dataclass(frozen=True)
@@ -102,4 +104,5 @@ def parse_config(document: Mapping[str, Any]) -> ControllerConfig:
         ),
         node_grace_s=float(document.get("node_grace_s", 2.0)),
         eviction_after_s=float(document.get("eviction_after_s", 300.0)),
+        revisions=document.get("revisions") or {},
     )

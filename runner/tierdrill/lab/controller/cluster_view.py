@@ -76,6 +76,7 @@ def state(core: Core, now: float) -> dict[str, Any]:
         "replicas": [_replica(core, held) for held in core.held.values()],
         "events": list(core.events),
         "spare_slots": core.spare_slots(),
+        "revisions": dict(core.revisions),
     }
 
 

@@ -1,8 +1,9 @@
 """Program `controller`: hears the nodes, places replicas, lists endpoints for the gateways, carries out remedies.
 
 Configuration: {"token", "replicas", "nodes", "tiers", "node_grace_s", "eviction_after_s", "spare_slots_for_rank1",
-"sources" (the names that reach replicas: gateways, prometheus), "fabric"}. The fabric is {"address", "token"}, or
-"direct" for a lab without one, or null: then it is told later (PUT /v1/fabric), so that both can start at once.
+"sources" (the names that reach replicas: gateways, prometheus), "revisions", "fabric"}. The fabric is {"address",
+"token"}, or "direct" for a lab without one, or null: then it is told later (PUT /v1/fabric), so that both can start at
+once.
 """
 
 import asyncio
@@ -122,6 +123,11 @@ def build_app(controller: Controller, token: str) -> Starlette:
         edges.use_fabric(str(said["address"]), str(said["token"]))
         return {"ok": True}
 
+    def put_revision(at: At, said: Json) -> Json:
+        core.roll_out(at["model"], str(said["revision"]))
+        controller.tell()
+        return {"ok": True, "revision": core.revisions[at["model"]]}
+
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(controller.registry), media_type="text/plain; version=1.0.0; charset=utf-8")
 
@@ -136,6 +142,7 @@ def build_app(controller: Controller, token: str) -> Starlette:
             route("GET", "/v1/state", show_state),
             route("POST", "/v1/remedies/{verb}", lambda at, said: controller.remedy(at["verb"], said)),
             route("PUT", "/v1/fabric", put_fabric),
+            route("PUT", "/v1/models/{model}/revision", put_revision),
             Route("/metrics", metrics),
             Route("/healthz", health),
         ]

@@ -34,6 +34,7 @@ class Core:
         self.version = 1
         self.nodes = {name: Node(name, dict(gpus), silent_since=now) for name, gpus in config.nodes.items()}
         self.held = {replica.name: Held(replica) for replica in config.replicas}
+        self.revisions = {model: next(iter(published)) for model, published in config.revisions.items()}
         self.moves: dict[tuple[str, str], int] = {}
         self.events: deque[dict[str, Any]] = deque(maxlen=EVENTS_KEPT)
         self._event_sequence = 0
@@ -217,8 +218,21 @@ class Core:
                 if instance is not None and held.config.memory_gib <= free + 1e-9:
                     free -= held.config.memory_gib
                     place = {"gpu": instance.spot[1], "generation": instance.generation}
-                    specs.append({**vars(held.config), **place})
+                    specs.append({**vars(held.config), **place, "weights": self.weights(held.config.model)})
         return specs
+
+    def weights(self, model: str) -> str:
+        """The SHA-256 of the weights that its replicas should have; "" where none are published."""
+        return self.config.revisions[model][self.revisions[model]] if model in self.revisions else ""
+
+    def roll_out(self, model: str, revision: str) -> None:
+        """Have all replicas of a model load another revision while they serve; UnknownName."""
+        published = self.config.revisions.get(model, {})
+        if revision not in published:
+            raise UnknownName(f"{model}: got revision {revision!r}, expected {', '.join(published) or 'a known model'}")
+        if self.revisions[model] != revision:
+            self.event("rolled-out", model=model, revision=revision, former=self.revisions[model])
+            self.revisions[model] = revision
 
     def spare_slots(self) -> int:
         """How many more replicas of rank 1 would find room now."""

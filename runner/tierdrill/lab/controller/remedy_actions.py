@@ -111,6 +111,24 @@ def restart_replica(core: Core, arguments: Mapping[str, Any], now: float) -> Age
     return AgentCall(node.name, f"/v1/replicas/{held.config.name}/restart")
 
 
+def load_from_mirror(core: Core, arguments: Mapping[str, Any], now: float) -> AgentCall:
+    """Have the node's agent get a replica's weights from another store, and start it; Refused where none can."""
+    call = restart_replica(core, arguments, now)
+    return AgentCall(call.node, call.path.replace("/restart", "/mirror"))
+
+
+def roll_back_model(core: Core, arguments: Mapping[str, Any], now: float) -> Answer:
+    """Roll the first published revision of a model out again."""
+    tier, model = str(arguments["tier"]), str(arguments["model"])
+    if (tier, model) not in {(held.config.tier, held.config.model) for held in core.held.values()}:
+        raise BadArguments(f"got model {model!r}, expected one of tier {tier}")
+    published = list(core.config.revisions.get(model, ()))
+    if not published or core.revisions[model] == published[0]:
+        raise Refused(f"{model} is not rolled out in any other revision than the first")
+    core.roll_out(model, published[0])
+    return _done()
+
+
 REMEDIES: Mapping[str, Callable[[Core, Mapping[str, Any], float], Answer | AgentCall]] = implemented(KINDS, globals())
 """The remedies that the controller carries out: the functions above, by the names they are named after."""
 

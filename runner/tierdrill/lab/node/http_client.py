@@ -35,6 +35,16 @@ class JsonClient:
         self, method: str, path: str, document: Mapping[str, Any] | None = None, *, timeout_s: float
     ) -> tuple[int, Any]:
         """Status and parsed body. OSError (TimeoutError too) when there is no proper answer in time."""
+        status, answer = await self.fetch(method, path, document, timeout_s=timeout_s)
+        with contextlib.suppress(ValueError):
+            return status, json.loads(answer)
+        self.close()
+        raise HttpError(f"{self.address}{path}: status {status}, body is not JSON")
+
+    async def fetch(
+        self, method: str, path: str, document: Mapping[str, Any] | None = None, *, timeout_s: float
+    ) -> tuple[int, bytes]:
+        """Status and body, whatever it is; OSError as above."""
         try:
             async with asyncio.timeout(timeout_s):
                 reused = self._stream is not None
@@ -58,7 +68,7 @@ class JsonClient:
             self._stream[1].transport.abort()
             self._stream = None
 
-    async def _exchange(self, method: str, path: str, document: Mapping[str, Any] | None) -> tuple[int, Any]:
+    async def _exchange(self, method: str, path: str, document: Mapping[str, Any] | None) -> tuple[int, bytes]:
         if self._stream is None:
             self._stream = await asyncio.open_connection(self._host, self._port)
             self._protocol = h11.Connection(our_role=h11.CLIENT)
@@ -74,9 +84,7 @@ class JsonClient:
             self._protocol.start_next_cycle()
         else:
             self.close()
-        with contextlib.suppress(ValueError):
-            return status, json.loads(answer)
-        raise HttpError(f"{self.address}{path}: status {status}, body is not JSON")
+        return status, answer
 
     async def _response(self, reader: asyncio.StreamReader) -> tuple[int, bytes]:
         status, answer = 0, bytearray()

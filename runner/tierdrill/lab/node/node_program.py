@@ -11,7 +11,7 @@ import os
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,9 @@ from tierdrill.lab.json_api import At, Json, JsonApi
 from tierdrill.lab.lab_config import NodeConfig, ReplicaSpec, build
 from tierdrill.lab.node.emulated_gpus import GpuBoard
 from tierdrill.lab.node.http_client import JsonClient
-from tierdrill.lab.node.replica_processes import Replicas, UnknownReplica
+from tierdrill.lab.node.managed_replica import UnknownReplica
+from tierdrill.lab.node.replica_processes import Replicas
+from tierdrill.lab.node.weight_cache import WeightCache
 from tierdrill.lab.serving import address_of, bind, run_program, serve_announced
 from tierdrill.process.child import SpawnError
 
@@ -45,6 +47,7 @@ class NodeSettings(NodeConfig):
     controller: str
     token: str
     state_dir: str
+    stores: Mapping[str, str] = field(default_factory=dict)
     heartbeat_s: float = 0.25
     restart_backoff_s: float = 60.0
     listen: str = "127.0.0.1:0"
@@ -69,6 +72,7 @@ class Agent:
             restart_backoff_s=config.restart_backoff_s,
             listen=f"{address.rpartition(':')[0]}:0",
             changed=self._changed,
+            weights=WeightCache(folder / "weights", config.stores),
         )
         self._controller = JsonClient(config.controller, config.token)
         self.exports = True
@@ -182,7 +186,9 @@ class Agent:
 
 
 class AnswersCollector(Collector):
-    """Whether each replica answers the golden prompts rightly: 1 or 0, nothing where it is not known."""
+    """Whether each replica answers the golden prompts rightly: 1 or 0, nothing where it is not known; and those whose
+    weights cannot be had.
+    """
 
     def __init__(self, node: str, replicas: Replicas) -> None:
         self._node, self._replicas = node, replicas
@@ -194,6 +200,13 @@ class AnswersCollector(Collector):
         )
         for spec, right, answers in self._replicas.answers():
             family.add_metric([spec.name, self._node, str(spec.gpu), spec.model, spec.tier, answers], float(right))
+        yield family
+        labels = ("replica", "node", "model", "tier", "store", "reason")
+        family = GaugeMetricFamily(
+            "tierdrill_replica_weights_missing", "Weights that a replica should have and cannot get.", labels=labels
+        )
+        for spec, why in self._replicas.blocked():
+            family.add_metric([spec.name, self._node, spec.model, spec.tier, why.store, why.reason], 1.0)
         yield family
 
 
@@ -224,6 +237,7 @@ def build_app(agent: Agent) -> Starlette:
             post("/v1/exporter/freeze", lambda _, said: agent.freeze_exporter(said.get("with_clock") is True)),
             post("/v1/replicas/{name}/flip", replicas.flip_bit),
             post("/v1/replicas/{name}/errors", replicas.change_errors),
+            post("/v1/replicas/{name}/mirror", lambda name, _: replicas.load_from_mirror(name)),
             post("/v1/replicas/{name}/restart", lambda name, _: replicas.restart(name)),
             post("/v1/replicas/{name}/stop", lambda name, _: replicas.stop(name)),
         ]

@@ -5,18 +5,20 @@ from dataclasses import dataclass
 
 from tierdrill.lab.lab_config import ReplicaSpec
 
-STARTING, READY, EXITED, STOPPED = "starting", "ready", "exited", "stopped"
+STARTING, READY, EXITED, STOPPED, BLOCKED = "starting", "ready", "exited", "stopped", "blocked"
 
 
 @dataclass(frozen=True)
 class Actual:
-    """A replica as it is on this node."""
+    """A replica as it is on this node. Blocked is one whose weights cannot be had; nothing of it before `retry_at`."""
 
     name: str
     generation: int
     gpu: int
     phase: str
     ended_at: float | None = None
+    weights: str = ""
+    retry_at: float = 0.0
 
 
 def reconcile(
@@ -26,7 +28,8 @@ def reconcile(
     Removals come first: they free the memory that starts may need.
 
     One that exited by itself is left alone until the backoff is over (the kubelet's CrashLoopBackOff); one that was
-    stopped on request stays stopped. A new generation, or another GPU, overrides both.
+    stopped on request stays stopped. A new generation, or another GPU, overrides both. Other weights are loaded into a
+    replica that is ready, as it serves; see `Replicas`.
     """
     wanted = {spec.name: spec for spec in desired}
     present = {replica.name: replica for replica in actual}
@@ -37,7 +40,11 @@ def reconcile(
 
 
 def _needs_start(spec: ReplicaSpec, replica: Actual | None, now: float, restart_backoff_s: float) -> bool:
+    if replica is not None and now < replica.retry_at:
+        return False
     if replica is None or (replica.generation, replica.gpu) != (spec.generation, spec.gpu):
+        return True
+    if replica.phase == BLOCKED or (replica.phase == READY and replica.weights != spec.weights):
         return True
     if replica.phase != EXITED:
         return False

@@ -14,7 +14,9 @@ from typing import Any
 from tierdrill.lab.lab_config import ReplicaSpec
 from tierdrill.lab.node.emulated_gpus import GpuUser
 from tierdrill.lab.node.http_client import JsonClient
-from tierdrill.lab.node.reconcile import EXITED, READY, STARTING, STOPPED, Actual, reconcile
+from tierdrill.lab.node.managed_replica import Managed, UnknownReplica
+from tierdrill.lab.node.reconcile import BLOCKED, EXITED, READY, STARTING, STOPPED, Actual, reconcile
+from tierdrill.lab.node.weight_cache import PullFailed, WeightCache
 from tierdrill.process import spawn as spawn
 from tierdrill.process.child import Child, SpawnError
 from tierdrill.process.safe_files import write_private
@@ -26,51 +28,9 @@ GOLDEN_TIMEOUT_S = 1.0
 TELL_TIMEOUT_S = 2.0
 PROBE_TIMEOUTS_MAX = 2  # one late answer on a busy machine is no outage; a refusal counts at once
 START_TIMEOUT_S = 10.0
+BLOCKED_RETRY_S = 0.25
 STOP_GRACE_S = 0.3
 _log = logging.getLogger("tierdrill.node")
-
-
-class UnknownReplica(LookupError):
-    """This node has no such replica."""
-
-
-class Managed:
-    """A replica of this node, running or not."""
-
-    def __init__(self, spec: ReplicaSpec) -> None:
-        self.spec = spec
-        self.phase = STARTING
-        self.child: Child | None = None
-        self.address: str | None = None
-        self.starts = 0
-        self.exit_code: int | None = None
-        self.ended_at: float | None = None
-        self.busy = 0.0
-        self.answers_right: bool | None = None  # to the golden prompts, which read every weight; None: not known
-        self.answers = ""  # their checksum: replicas that are wrong alike have the same
-        self.lock = asyncio.Lock()  # one start, stop or restart at a time
-        self.watch: asyncio.Task[None] | None = None
-
-    @property
-    def alive(self) -> bool:
-        """Whether its process runs (or is stopped, but there)."""
-        return self.child is not None and self.child.exit_code() is None
-
-    def heartbeat(self) -> dict[str, Any]:
-        child = self.child if self.alive else None
-        return {
-            "name": self.spec.name,
-            "state": self.phase,
-            "ready": self.phase == READY,
-            "address": self.address if child is not None else None,
-            "pid": None if child is None else child.pid,
-            "ticks": None if child is None else child.identity.ticks,
-            "gpu": self.spec.gpu,
-            "generation": self.spec.generation,
-            "restarts": max(0, self.starts - 1),
-            "answers_right": self.answers_right,
-            "exit_code": self.exit_code,
-        }
 
 
 class Replicas:
@@ -84,8 +44,10 @@ class Replicas:
         restart_backoff_s: float,
         listen: str,
         changed: asyncio.Event,
+        weights: WeightCache,
     ) -> None:
         self._node = node
+        self._weights = weights
         self._dir = state_dir / "replicas"
         self._gpu_state_file = gpu_state_file
         self._token = token
@@ -105,8 +67,8 @@ class Replicas:
     def reconcile(self) -> None:
         """Begin what there is to do; what is already being worked on is left to finish."""
         actual = [
-            Actual(name, managed.spec.generation, managed.spec.gpu, managed.phase, managed.ended_at)
-            for name, managed in self._managed.items()
+            Actual(name, of.spec.generation, of.spec.gpu, of.phase, of.ended_at, of.spec.weights, of.retry_at)
+            for name, of in self._managed.items()
         ]
         for name, spec in reconcile(self._desired, actual, time.monotonic(), self._backoff_s).items():
             managed = self._managed.get(name)
@@ -118,8 +80,20 @@ class Replicas:
         managed = self._find(name)
         await self._start(managed.spec)
         if not managed.alive:
-            raise SpawnError(f"{name} did not start: exit code {managed.exit_code}")
+            raise SpawnError(f"{name} did not start: {managed.blocked or f'exit code {managed.exit_code}'}")
         return managed.heartbeat()
+
+    async def load_from_mirror(self, name: str) -> dict[str, Any]:
+        """Get its weights from another model store than the usual one, and start it if it waits for them."""
+        managed = self._find(name)
+        for store in self._weights.mirrors:
+            try:
+                await self._weights.pull(managed.spec.weights, store)
+            except PullFailed as failed:
+                _log.warning("%s: %s", name, failed)
+                continue
+            return managed.heartbeat() if managed.alive else await self.restart(name)
+        raise SpawnError(f"{name}: no other model store has its weights")
 
     async def stop(self, name: str) -> dict[str, Any]:
         """End it; it stays stopped until a restart or a new generation."""
@@ -157,6 +131,10 @@ class Replicas:
             for managed in self._managed.values()
             if managed.answers_right is not None
         ]
+
+    def blocked(self) -> list[tuple[ReplicaSpec, PullFailed]]:
+        """Each replica that cannot have the weights it should, and why."""
+        return [(one.spec, one.blocked) for one in self._managed.values() if one.blocked is not None]
 
     def heartbeat(self) -> list[dict[str, Any]]:
         return [managed.heartbeat() for managed in self._managed.values()]
@@ -197,6 +175,8 @@ class Replicas:
     async def _start(self, spec: ReplicaSpec) -> None:
         managed = self._managed.setdefault(spec.name, Managed(spec))
         async with managed.lock:
+            if not await self._has_weights(managed, spec) or await self._reloaded(managed, spec):
+                return
             await self._end(managed, grace_s=0.0)
             managed.spec = spec
             managed.phase, managed.exit_code, managed.ended_at = STARTING, None, None
@@ -218,6 +198,35 @@ class Replicas:
             _log.info("%s: pid %d at %s, generation %d", spec.name, child.pid, child.address, spec.generation)
             managed.watch = asyncio.get_running_loop().create_task(self._watch(managed, child))
         self._changed.set()
+
+    async def _has_weights(self, managed: Managed, spec: ReplicaSpec) -> bool:
+        """Whether they are here. A replica that has none is blocked; one that runs serves on with what it has."""
+        try:
+            if spec.weights:
+                await self._weights.need(spec.weights)
+            managed.blocked = None
+        except PullFailed as failed:
+            managed.blocked, managed.retry_at = failed, time.monotonic() + BLOCKED_RETRY_S
+            if not managed.alive:
+                managed.spec, managed.phase = spec, BLOCKED
+        return managed.blocked is None
+
+    async def _reloaded(self, managed: Managed, spec: ReplicaSpec) -> bool:
+        """Load other weights into a replica that is all else that it should be, while it serves on."""
+        if managed.phase != READY or vars(managed.spec) != {**vars(spec), "weights": managed.spec.weights}:
+            return False
+        if managed.spec.weights == spec.weights:
+            return False
+        loaded = {"file": str(self._weights.path(spec.weights)), "weights": spec.weights}
+        try:
+            await self._tell(spec.name, "/internal/weights/load", loaded)
+        except (SpawnError, OSError) as error:
+            _log.warning("%s: %s", spec.name, error)
+            managed.retry_at = time.monotonic() + BLOCKED_RETRY_S
+        else:
+            managed.spec = spec
+            _log.info("%s: weights %s loaded", spec.name, spec.weights[:12])
+        return True
 
     async def _remove(self, name: str) -> None:
         managed = self._managed[name]
@@ -298,5 +307,7 @@ class Replicas:
     def _write_config(self, spec: ReplicaSpec) -> Path:
         path = self._dir / f"{spec.name}.json"
         told = {"node": self._node, "gpu_state_file": str(self._gpu_state_file(spec.gpu)), "token": self._token}
+        if spec.weights:
+            told["weights_file"] = str(self._weights.path(spec.weights))
         write_private(path, json.dumps({**vars(spec), **told, "listen": self._listen}))
         return path

@@ -15,11 +15,15 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import blake2b, shake_256
+from hashlib import blake2b, sha256, shake_256
+from pathlib import Path
 
 VOCABULARY_SIZE = 256
 GOLDEN_PROMPT_TOKENS = 32
 GOLDEN_ANSWER_TOKENS = 8
+REVIEWED, CANDIDATE = REVISIONS = ("reviewed", "candidate")
+"""What is published of each model: the weights that golden answers are of, and others, which answer otherwise."""
+
 _MASK = (1 << 64) - 1
 _MULTIPLIER = 0x9E3779B97F4A7C15
 _START = 0x6A09E667F3BCC908
@@ -41,6 +45,26 @@ def covering_prompts(tokens: int, seed: int) -> list[str]:
     return [detokenize(itertools.islice(endless, tokens)) for _ in range(count)]
 
 
+def made_weights(seed: int, size: int, revision: str = REVIEWED) -> bytes:
+    """The weights of a model's revision, four bytes each and the lowest first."""
+    count = max(1, -(-size // VOCABULARY_SIZE)) * VOCABULARY_SIZE
+    named = f"tierdrill-model:{seed}:{count}" + (f":{revision}" if revision != REVIEWED else "")
+    return shake_256(named.encode()).digest(count * 4)
+
+
+def checksums(seed: int, size: int) -> dict[str, str]:
+    """The SHA-256 of the weights of each revision of a model."""
+    return {revision: sha256(made_weights(seed, size, revision)).hexdigest() for revision in REVISIONS}
+
+
+def read_weights(file: str, checksum: str) -> bytes:
+    """What is in a file, if it has that SHA-256; ValueError if not."""
+    data = Path(file).read_bytes()
+    if (found := sha256(data).hexdigest()) != checksum:
+        raise ValueError(f"{file}: got SHA-256 {found}, expected {checksum}")
+    return data
+
+
 @dataclass(frozen=True)
 class Golden:
     """What a model answers to the golden prompts, in one comparable value."""
@@ -53,14 +77,18 @@ class Model:
     """Weights and how to answer with them."""
 
     def __init__(self, seed: int, size: int) -> None:
-        self.seed = seed
         self.columns = max(1, -(-size // VOCABULARY_SIZE))
+        self.load(made_weights(seed, size))
+
+    def load(self, made: bytes) -> None:
+        """Have these weights, as `made_weights` gives them; ValueError if they are not as many as there must be."""
         weights = array("I")
-        count = self.columns * VOCABULARY_SIZE
-        weights.frombytes(shake_256(f"tierdrill-model:{seed}:{count}".encode()).digest(count * weights.itemsize))
+        if len(made) != self.columns * VOCABULARY_SIZE * weights.itemsize:
+            raise ValueError(f"got {len(made)} bytes of weights for a model of {self.columns * VOCABULARY_SIZE}")
+        weights.frombytes(made)
         if sys.byteorder == "big":
             weights.byteswap()
-        self.weights = weights
+        self.weights, self._made = weights, weights[:]
 
     @property
     def weight_bits(self) -> int:
@@ -102,7 +130,7 @@ class Model:
     def set_flipped(self, index: int, bit: int, flipped: bool) -> None:
         """Have that bit flipped, or as it was made; to do it again changes nothing."""
         self.flip(index, bit)
-        if bool((self.weights[index] ^ undamaged(self.seed, len(self.weights)).weights[index]) >> bit & 1) != flipped:
+        if bool((self.weights[index] ^ self._made[index]) >> bit & 1) != flipped:
             self.flip(index, bit)
 
 

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from tierdrill.lab.lab_config import ReplicaSpec, build
 from tierdrill.lab.replica import replica_api as api
-from tierdrill.lab.replica.language_model import Model, expected_golden, golden
+from tierdrill.lab.replica.language_model import Model, expected_golden, golden, read_weights
 from tierdrill.lab.replica.replica_metrics import ReplicaMetrics
 from tierdrill.lab.replica.serving_engine import CudaError, Engine, GpuView
 from tierdrill.lab.serving import bind, run_program, serve_announced
@@ -47,6 +47,7 @@ class ReplicaSettings(ReplicaSpec):
     gpu_state_dir: str | None = None
     listen: str = "127.0.0.1:0"
     token: str | None = None
+    weights_file: str | None = None
 
 
 class Disconnected(Exception):
@@ -98,6 +99,12 @@ class Replica:
         self._headers = [(b"x-replica", config.name.encode())]
         self._served = 0
         self._errors = Errors()
+        self._unloaded: str | None = None
+        if config.weights_file is not None:
+            try:
+                self.engine.model.load(read_weights(config.weights_file, config.weights))
+            except (OSError, ValueError) as error:
+                self._unloaded = f"weights not loaded: {error}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -115,6 +122,8 @@ class Replica:
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         method, path = scope["method"], scope["path"]
         model = self.config.model
+        if self._unloaded is not None and method == "POST":
+            raise api.BadRequest(self._unloaded, 503, api.INTERNAL_ERROR)
         match (method, path):
             case ("POST", "/v1/completions" | "/v1/chat/completions"):
                 chat = path == "/v1/chat/completions"
@@ -145,6 +154,9 @@ class Replica:
             case ("POST", "/internal/weights/flip"):
                 self._require_token(scope)
                 await self._flip(api.parse_object(await _body(receive)), send)
+            case ("POST", "/internal/weights/load"):
+                self._require_token(scope)
+                await self._reload(api.parse_object(await _body(receive)), send)
             case ("POST", "/internal/errors"):
                 self._require_token(scope)
                 await self._change_errors(api.parse_object(await _body(receive)), send)
@@ -201,7 +213,7 @@ class Replica:
             return " ".join([piece async for piece in pieces])
 
     async def _ready(self, send: Send) -> None:
-        error = self.gpu.error()
+        error = self._unloaded or self.gpu.error()
         document: dict[str, Any] = {"ready": error is None}
         document |= {"running": self.engine.running, "waiting": self.engine.waiting, "slots": self.engine.slots}
         if error is not None:
@@ -226,6 +238,16 @@ class Replica:
         except ValueError as error:
             raise api.BadRequest(str(error)) from error
         await self._json(send, 200, {"ok": True, "index": index, "bit": bit, "flipped": flipped})
+
+    async def _reload(self, document: Mapping[str, Any], send: Send) -> None:
+        file, checksum = document.get("file"), document.get("weights")
+        if not isinstance(file, str) or not isinstance(checksum, str):
+            raise api.BadRequest("expected texts file and weights")
+        try:
+            self.engine.model.load(read_weights(file, checksum))
+        except (OSError, ValueError) as error:
+            raise api.BadRequest(str(error), 409) from error
+        await self._json(send, 200, {"ok": True, "weights": checksum})
 
     async def _change_errors(self, document: Mapping[str, Any], send: Send) -> None:
         percent = document.get("percent")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 
@@ -57,6 +58,9 @@ def build_app(lab: Lab, operations: Operations, stop: Callable[[], None]) -> Sta
             await lab.call(FABRIC, "POST", "/links/renew", {"names": renewed})
         return {"ok": True, "renewed": renewed}
 
+    async def roll_out(at: At, said: Json) -> Json:
+        return await lab.call(CONTROLLER, "PUT", f"/v1/models/{quote(at['model'], safe='')}/revision", said)
+
     def down(*_: object) -> Json:
         lab.events.add("down")
         stop()
@@ -89,6 +93,8 @@ def build_app(lab: Lab, operations: Operations, stop: Callable[[], None]) -> Sta
             route("POST", "/v1/processes/{name}/start", lambda at, _: does.start_process(at["name"])),
             route("POST", "/v1/gpus/{node}/{index:int}", lambda at, to: does.set_gpu(at["node"], at["index"], to)),
             route("PATCH", "/v1/gpus/{node}/{index:int}", lambda at, to: does.change_gpu(at["node"], at["index"], to)),
+            route("PUT", "/v1/stores/{name}", lambda at, said: lab.call(at["name"], "PUT", "/corruption", said)),
+            route("PUT", "/v1/models/{model}/revision", roll_out),
             route("GET", "/v1/links", lambda *_: lab.call(FABRIC, "GET", "/links")),
             route("PUT", "/v1/links", lambda _, said: does.set_link(said)),
             route("GET", "/v1/edges", lambda *_: lab.call(FABRIC, "GET", "/edges")),

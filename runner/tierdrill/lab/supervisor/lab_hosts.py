@@ -20,7 +20,7 @@ class LabHosts:
 
     def __init__(self, config: LabConfig, folder: Path, env: Mapping[str, str]) -> None:
         self._means, self._folder, self._env = config.means, folder, env
-        self._names = (*OUTSIDE, *config.gateways, *(node.name for node in config.nodes))
+        self._names = (*OUTSIDE, *config.gateways, *config.model_stores, *(node.name for node in config.nodes))
         self._within_s = config.startup_timeout_s
         self._hosts: NamespaceHosts | None = None
 

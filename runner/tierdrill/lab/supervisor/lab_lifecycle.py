@@ -67,7 +67,9 @@ class Lab:
             **{node.name: partial(self._start_node, node) for node in config.nodes},
             **{gateway: partial(self._start_gateway, gateway) for gateway in config.gateways},
             **{member: partial(self._start_member, member) for member in self._store.members},
+            **{name: partial(self._start_model_store, name) for name in config.model_stores},
         }
+        self._model_stores: dict[str, str] = {}  # where each listens
         self._background: list[asyncio.Task[None]] = []
         self._mended: dict[str, list[float]] = {}
         self.locks = {name: asyncio.Lock() for name in (NAMESPACES, FABRIC, CONTROLLER, *self.startable())}
@@ -78,9 +80,8 @@ class Lab:
         try:
             await asyncio.wait_for(self._up(), self.config.startup_timeout_s)
         except TimeoutError:
-            raise CallFailed(
-                f"not up within {self.config.startup_timeout_s:g} s, waiting for {self._waiting_for}"
-            ) from None
+            within_s = self.config.startup_timeout_s
+            raise CallFailed(f"not up within {within_s:g} s, waiting for {self._waiting_for}") from None
         self.ready_in_s = round(time.monotonic() - self._began, 3)
         self.state = replace(self.state, ready=True)
         self._save()
@@ -92,7 +93,7 @@ class Lab:
         self._background.append(monitoring)
         if self.config.means is not None:
             await self.start(NAMESPACES)
-        await together(self.start(FABRIC), self.start(CONTROLLER), *map(self.start, self._store.members))
+        await together(*map(self.start, (FABRIC, CONTROLLER, *self._store.members, *self.config.model_stores)))
         await self._tell_controller()
         await self._join("controller", PROMETHEUS, CONTROLLER, self.address(CONTROLLER), {})
         if self.config.prometheus.binary is not None:
@@ -125,9 +126,9 @@ class Lab:
         await self._starters[name]()
 
     def startable(self) -> list[str]:
-        """Nodes, gateways, the state store's members and the monitoring programs."""
-        nodes = [node.name for node in self.config.nodes]
-        return [*nodes, *self.config.gateways, *self._store.members, *self.monitoring.names()]
+        """Nodes, gateways, stores and the monitoring programs."""
+        nodes, stores = [node.name for node in self.config.nodes], (*self._store.members, *self.config.model_stores)
+        return [*nodes, *self.config.gateways, *stores, *self.monitoring.names()]
 
     def address(self, name: str) -> str:
         address = self.processes.address(name)
@@ -193,19 +194,24 @@ class Lab:
 
     async def _start_node(self, node: NodeConfig) -> None:
         controller = await self.edge(node.name, CONTROLLER, self.address(CONTROLLER))
+        stores = {name: await self.edge(node.name, name, address) for name, address in self._model_stores.items()}
         listen = self._hosts.listen(node.name)
-        config = configs.node(self.config, node, controller, self.node_folder(node.name), listen)
+        config = configs.node(self.config, node, controller, stores, self.node_folder(node.name), listen)
         child = await self._start_program("node", node.name, config)
         await self._join("node", PROMETHEUS, node.name, child.address, {"node": node.name})
+
+    async def _start_model_store(self, name: str) -> None:
+        listen = self._model_stores.get(name) or self._hosts.listen(name)
+        config = configs.model_store(self.config, listen, self.folder / "stores" / name)
+        self._model_stores[name] = (await self._start_program("store", name, config)).address
 
     async def _start_gateway(self, name: str) -> None:
         controller = await self.edge(name, CONTROLLER, self.address(CONTROLLER))
         # The store's members are where the controller is: what cuts that off cuts them off.
-        edges = [
-            await self._put_edge(f"{name}%3E{member}", name, CONTROLLER, at)
+        store = [
+            str((await self._put_edge(f"{name}%3E{member}", name, CONTROLLER, at))["listen"])
             for member, at in self._store.addresses.items()
         ]
-        store = [str(edge["listen"]) for edge in edges]
         # Clients know the address of its last start. They are on this machine, wherever the gateway is.
         with contextlib.closing(bind(self.processes.address(name) or "127.0.0.1:0")) as listener:
             config = configs.gateway(self.config, controller, listener.fileno(), self.overrides, store)

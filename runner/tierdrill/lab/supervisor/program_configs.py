@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tierdrill.lab.lab_config import LabConfig, NodeConfig
+from tierdrill.lab.replica.language_model import checksums
 
 
 def fabric(config: LabConfig, listen: str | None, state: Path) -> dict[str, Any]:
@@ -30,18 +31,29 @@ def controller(config: LabConfig, listen: str | None) -> dict[str, Any]:
         "eviction_after_s": config.eviction_after_s,
         "spare_slots_for_rank1": config.spare_slots_for_rank1,
         "sources": [*config.gateways, *(["prometheus"] if config.prometheus.binary is not None else [])],
+        "revisions": {
+            one.name: checksums(one.model_seed, one.model_size) for one in config.models if config.model_stores
+        },
         "fabric": None,
         "elsewhere": config.means is not None,
     }
 
 
-def node(config: LabConfig, node: NodeConfig, controller: str, folder: Path, listen: str) -> dict[str, Any]:
-    """A node's; `controller` is the edge that leads there."""
+def model_store(config: LabConfig, listen: str, folder: Path) -> dict[str, Any]:
+    models = [{key: vars(one)[key] for key in ("name", "model_seed", "model_size")} for one in config.models]
+    return {"listen": listen, "folder": str(folder), "models": models}
+
+
+def node(
+    config: LabConfig, node: NodeConfig, controller: str, stores: Mapping[str, str], folder: Path, listen: str
+) -> dict[str, Any]:
+    """A node's; `controller` is the edge that leads there, `stores` those that lead to the model stores."""
     return {
         "listen": listen,
         "controller": f"http://{controller}",
         "gpus": [asdict(gpu) for gpu in node.gpus],
         "state_dir": str(folder),
+        "stores": dict(stores),
         "heartbeat_s": config.heartbeat_s,
         "restart_backoff_s": config.restart_backoff_s,
     }

@@ -3,9 +3,10 @@
 from typing import Any
 
 from tierdrill.lab.client import LabClient
+from tierdrill.lab.replica.language_model import REVIEWED
 from tierdrill.targets.base import Inventory, TargetError
 from tierdrill.targets.lab import state_store
-from tierdrill.targets.lab.faults import bit_flip, router_fail_closed, telemetry_loss
+from tierdrill.targets.lab.faults import bit_flip, model_drift, router_fail_closed, telemetry_loss
 from tierdrill.targets.lab.inventory import inventory_of
 
 
@@ -42,6 +43,13 @@ class LabFacts:
 
     def replica_answers(self, replica: str) -> str:
         return bit_flip.replica_answers(self._client, replica)
+
+    def model_answers(self, model: str) -> str:
+        told = set(model_drift.model_answers(self._client, self._client.state(), model).values())
+        return "wrong" if "wrong" in told else "right" if told == {"right"} else "unknown"
+
+    def model_revision(self, model: str) -> str:
+        return "reviewed" if self._client.state()["revisions"].get(model) == REVIEWED else "other"
 
     def gpu_state(self, gpu: str) -> str:
         return str(_named(self._inventory().gpus, gpu).state)

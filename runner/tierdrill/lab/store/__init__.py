@@ -1,0 +1,1 @@
+"""The model stores, where weights come from."""
