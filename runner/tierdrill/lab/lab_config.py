@@ -64,6 +64,18 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
+class AutoscaleConfig:
+    """A model that gets more replicas while it is short of slots; see `Autoscale` in the Environment document."""
+
+    model: str
+    replicas_at_most: int
+    headroom: float = 0.3
+    queue_wait_s: float = 0.1
+    after_s: float = 1.0
+    idle_s: float = 8.0
+
+
+@dataclass(frozen=True)
 class ReplicaConfig:
     """One replica of a model, of a tier of that rank."""
 
@@ -184,6 +196,7 @@ class LabConfig:
     trusted_callers: tuple[str, ...] = LOOPBACK
     routes: tuple[RouteConfig, ...] = ()
     flags: Mapping[str, bool] = field(default_factory=dict)
+    autoscale: tuple[AutoscaleConfig, ...] = ()
     overrides: Mapping[str, float] = field(default_factory=dict)
     node_grace_s: float = 2.0
     eviction_after_s: float = 300.0
@@ -235,6 +248,10 @@ def check(config: LabConfig) -> LabConfig:
         _known_tier(f"model {model.name}: got tier", model.tier, tiers)
     if not (config.nodes and config.gateways and config.models):
         raise LabConfigError("a lab needs at least one node, one gateway and one model")
+    models = {model.name for model in config.models}
+    for scaled in config.autoscale:
+        if scaled.model not in models:
+            raise LabConfigError(f"autoscale: got model {scaled.model!r}, expected one of: {', '.join(sorted(models))}")
     for name in config.prometheus.rules:
         if Path(name).name != name:
             raise LabConfigError(f"prometheus.rules: got {name!r}, expected a plain file name")

@@ -10,6 +10,7 @@ from tierdrill.documents.models.tiers import Tier, Tiers
 from tierdrill.documents.models.workloads import Workloads
 from tierdrill.lab.lab_config import (
     AlertmanagerConfig,
+    AutoscaleConfig,
     LabConfig,
     Means,
     ModelConfig,
@@ -67,6 +68,12 @@ def lab_config(
             model_stores=shape.model_stores,
             trusted_callers=shape.trusted_callers,
             flags=dict.fromkeys(shape.flags_off, False),
+            autoscale=tuple(
+                _like(
+                    AutoscaleConfig, each, queue_wait_s=each.queue_wait, after_s=each.after, idle_s=each.idle
+                )
+                for each in shape.autoscale
+            ),
             routes=tuple(_like(RouteConfig, route) for route in workloads.routes),
             node_grace_s=shape.node_grace,
             eviction_after_s=shape.eviction_after,

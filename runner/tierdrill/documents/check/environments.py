@@ -12,12 +12,12 @@ from tierdrill.documents.environment_inventory import Inventory
 from tierdrill.documents.models.environment import LONGEST_LEASE_S, SHORTEST_LEASE_S, Environment
 from tierdrill.documents.models.protections import FLAGS
 from tierdrill.documents.models.tiers import Tiers
-from tierdrill.documents.models.units import show_duration
+from tierdrill.documents.models.units import show_duration, show_ratio
 from tierdrill.documents.models.workloads import Workloads
 from tierdrill.documents.problems import shown
 from tierdrill.documents.reading.reading_state import Place
 from tierdrill.documents.request_rules import ANYWHERE
-from tierdrill.text import listed
+from tierdrill.text import listed, plural
 
 QUICK_PAGE_WINDOW_S = 3600.0
 LAB_FIELDS = ("replicas", "memory_gib", "service")
@@ -72,6 +72,7 @@ def check_environments(context: Context) -> None:
         if workloads is not None and environment.target == "lab":
             _check_sizes(context, workloads)
             _check_room(place.at("lab"), environment, workloads)
+            _check_autoscale(place.at("lab", "autoscale"), environment, workloads)
             if document is not None:
                 check_slots(place.at("lab"), environment, workloads, document)
         inventory = context.inventory_of(environment)
@@ -140,6 +141,24 @@ def _check_room(place: Place, environment: Environment, workloads: Workloads) ->
             )
             return
         free[fitting] -= memory
+
+
+def _check_autoscale(place: Place, environment: Environment, workloads: Workloads) -> None:
+    """Models that are there, each once, with room for more replicas than they have."""
+    names = [model.name for model in workloads.models]
+    for number, scaled in enumerate(environment.lab.autoscale):
+        spot = place.at(number)
+        spot.at("model").known(scaled.model, "model", names)
+        if scaled.model in [each.model for each in environment.lab.autoscale[:number]]:
+            spot.at("model").report(f"{scaled.model} for the second time", "each model once")
+        model = workloads.model(scaled.model)
+        if model is not None and scaled.replicas_at_most <= model.replicas:
+            spot.at("replicas_at_most").report(
+                f"{scaled.replicas_at_most}, and {model.name} has {plural(model.replicas, 'replica')} without it",
+                f"more than {model.replicas}",
+            )
+        if not 0.0 <= scaled.headroom < 1.0:
+            spot.at("headroom").report(f"a headroom of {show_ratio(scaled.headroom)}", "from 0% to less than 100%")
 
 
 def _check_protected(place: Place, environment: Environment, inventory: Inventory, workloads: Workloads) -> None:

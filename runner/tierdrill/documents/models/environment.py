@@ -17,6 +17,21 @@ SIGNALS = ("tier", "model", "replica", "queue_wait", "attempts", "rejections", "
 HEADER_OF = {"queue_wait": "queue_wait_ms"}
 
 
+class Autoscale(Part):
+    """Replicas that a model of the lab is given while it is short of slots, and loses while it has too many.
+
+    Requests of its own tier and of those above it count, as its gateways tell them. It is short where they leave less
+    than `headroom` of its slots free, or one of them has waited for longer than `queue_wait`, for as long as `after`.
+    """
+
+    model: Name
+    replicas_at_most: int = Field(ge=2, le=64)
+    headroom: Ratio = 0.3
+    queue_wait: Duration = 0.1
+    after: Duration = 1.0
+    idle: Duration = 8.0
+
+
 class LabShape(Part):
     """The embedded lab: how many gateways, nodes and GPUs.
 
@@ -40,6 +55,7 @@ class LabShape(Part):
     trusted_callers: Annotated[tuple[Network, ...], Frozen] = ("127.0.0.0/8", "::1/128")
     flags_off: Annotated[tuple[str, ...], Frozen] = ()
     state_store: bool = False
+    autoscale: Annotated[tuple[Autoscale, ...], Frozen] = ()
 
     @property
     def gateway_names(self) -> tuple[str, ...]:
@@ -53,9 +69,12 @@ class LabShape(Part):
 
     @property
     def protections(self) -> tuple[str, ...]:
-        """Those that the gateways have: without a state store there is no policy to lose."""
-        nothing = () if self.state_store else (KEEPS_POLICY,)
-        return tuple(flag for flag in FLAGS if flag not in (*self.flags_off, *nothing))
+        """Those that the gateways have: without a state store there is no policy to lose, nor without an autoscaler
+        anything to tell it.
+        """
+        absent = {*self.flags_off, *(() if self.autoscale else ("autoscaling",))}
+        absent |= set() if self.state_store else {KEEPS_POLICY}
+        return tuple(flag for flag in FLAGS if flag not in absent)
 
     @property
     def stores(self) -> tuple[str, ...]:

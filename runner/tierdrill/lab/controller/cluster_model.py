@@ -1,11 +1,11 @@
 """What the controller knows, as data: its configuration, what agents report, and each node and replica."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tierdrill.lab.controller.placement import Rules, Spot
-from tierdrill.lab.lab_config import ReplicaConfig, build
+from tierdrill.lab.lab_config import AutoscaleConfig, ReplicaConfig, build
 
 
 class UnknownName(LookupError):
@@ -23,6 +23,11 @@ class ControllerConfig:
     eviction_after_s: float = 300.0
     revisions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Of each model what is published, by its revision's name: the SHA-256 of its weights. The first is in force."""
+    autoscale: tuple[AutoscaleConfig, ...] = ()
+
+    def sibling(self, model: str, number: int) -> ReplicaConfig:
+        """Another replica of a model, as its first one is."""
+        return replace(next(each for each in self.replicas if each.model == model), name=f"{model}-{number}")
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,7 @@ class Held:
     leaving: Instance | None = None
     leaving_since: float = 0.0
     leaving_until: float | None = None
+    retiring_until: float | None = None  # it gets no new requests, and goes then
     restarts: int = 0
     addresses: dict[int, str] = field(default_factory=dict)  # by generation, the last one known
 
@@ -105,4 +111,5 @@ def parse_config(document: Mapping[str, Any]) -> ControllerConfig:
         node_grace_s=float(document.get("node_grace_s", 2.0)),
         eviction_after_s=float(document.get("eviction_after_s", 300.0)),
         revisions=document.get("revisions") or {},
+        autoscale=tuple(build(AutoscaleConfig, each, "autoscale") for each in document.get("autoscale", ())),
     )

@@ -63,7 +63,7 @@ def endpoints(
                 "gpu": instance.spot[1],
                 "address": listen,
                 "slots": held.config.slots,
-                "ready": aimed and core.instance_ready(name, instance),
+                "ready": aimed and core.instance_ready(name, instance) and held.retiring_until is None,
             }
         )
     return listed

@@ -1,9 +1,9 @@
 """Program `controller`: hears the nodes, places replicas, lists endpoints for the gateways, carries out remedies.
 
 Configuration: {"token", "replicas", "nodes", "tiers", "node_grace_s", "eviction_after_s", "spare_slots_for_rank1",
-"sources" (the names that reach replicas: gateways, prometheus), "revisions", "fabric"}. The fabric is {"address",
-"token"}, or "direct" for a lab without one, or null: then it is told later (PUT /v1/fabric), so that both can start at
-once.
+"autoscale", "sources" (the names that reach replicas: gateways, prometheus), "revisions", "fabric"}. The fabric is
+{"address", "token"}, or "direct" for a lab without one, or null: then it is told later (PUT /v1/fabric), so that both
+can start at once.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tierdrill.lab.controller.autoscaler import autoscaler_of
 from tierdrill.lab.controller.cluster_metrics import ClusterCollector
 from tierdrill.lab.controller.cluster_model import UnknownName, parse_config
 from tierdrill.lab.controller.cluster_view import CoreSeen, state
@@ -42,6 +43,8 @@ class Controller:
         fabric = config.get("fabric")
         known = (fabric["address"], fabric["token"]) if isinstance(fabric, Mapping) else None
         self.core = Core(parse_config(config), time.monotonic())
+        ranks = {tier["name"]: tier["rank"] for tier in config.get("tiers", ())}
+        self.autoscaler = autoscaler_of(self.core.config, ranks)
         self.sources = tuple(config.get("sources") or ())
         self.edges = EdgeKeeper(self.core, self.sources, known, direct=fabric == "direct")
         self.changed = Bell()
@@ -60,7 +63,17 @@ class Controller:
         while True:
             await asyncio.sleep(TICK_S)
             self.core.tick(time.monotonic())
+            self.scale(time.monotonic())
             self.tell()
+
+    def scale(self, now: float) -> None:
+        """Give models the replicas that the autoscaler asks for."""
+        for model in self.autoscaler.models:
+            mine = [held for held in self.core.held.values() if held.config.model == model]
+            there = sum(held.retiring_until is None for held in mine)
+            at_least = sum(each.model == model for each in self.core.config.replicas)
+            if (count := self.autoscaler.wanted(model, there, at_least, now)) != there:
+                self.core.scale(model, count, now)
 
     async def remedy(self, verb: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """Carry out a remedy; it is noted whatever comes of it."""
@@ -100,6 +113,10 @@ def build_app(controller: Controller, token: str) -> Starlette:
         controller.tell()
         return {"desired": desired}
 
+    def hear_load(_: At, said: Json) -> Json:
+        controller.autoscaler.hear(str(said["gateway"]), said["models"], time.monotonic())
+        return {"ok": True}
+
     async def list_endpoints(at: At, _: Json) -> Json:
         source, everything = at["gateway"], at.get("all") == "1"
         if source not in controller.sources:
@@ -138,6 +155,7 @@ def build_app(controller: Controller, token: str) -> Starlette:
     return Starlette(
         routes=[
             route("POST", "/v1/heartbeat", heartbeat),
+            route("POST", "/v1/load", hear_load),
             route("GET", "/v1/endpoints", list_endpoints),
             route("GET", "/v1/state", show_state),
             route("POST", "/v1/remedies/{verb}", lambda at, said: controller.remedy(at["verb"], said)),

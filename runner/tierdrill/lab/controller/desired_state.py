@@ -4,6 +4,8 @@ A node that is silent for the grace is NotReady: its endpoints are withdrawn and
 Kubernetes, until the eviction time. Moving them sooner is a playbook's job.
 """
 
+import itertools
+import math
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -19,7 +21,7 @@ from tierdrill.lab.controller.cluster_model import (
     UnknownName,
 )
 from tierdrill.lab.controller.placement import Gpu, Plan, Replica, Spot, home, place, spare_rooms
-from tierdrill.lab.lab_config import build
+from tierdrill.lab.lab_config import ReplicaConfig, build
 
 EVENTS_KEPT = 200
 UNRESPONSIVE = "unresponsive"
@@ -39,9 +41,7 @@ class Core:
         self.events: deque[dict[str, Any]] = deque(maxlen=EVENTS_KEPT)
         self._event_sequence = 0
         self._no_room_in: object = None
-        self._shapes = {
-            each.name: Replica(each.name, each.model, each.tier, each.rank, each.memory_gib) for each in config.replicas
-        }
+        self._shapes = {each.name: _shape(each) for each in config.replicas}
         self.homes = dict(home(self._shapes, self.gpus(), config.rules).places)
         for name, spot in self.homes.items():
             self._put(self.held[name], spot)
@@ -143,8 +143,29 @@ class Core:
                 self.apply(self.plan(names, without_node=node.name), "eviction", now, evict=True)
         self.settle(now)
 
+    def scale(self, model: str, count: int, now: float) -> None:
+        """Give a model so many replicas. A new one is placed as any other; one that goes may finish its requests."""
+        mine = [held for held in self.held.values() if held.config.model == model]
+        staying = [held for held in mine if held.retiring_until is None]
+        for held in staying[count:]:
+            held.retiring_until = now + DRAIN_S
+        missing = count - len(staying)
+        for held in [held for held in mine if held.retiring_until is not None][: max(0, missing)]:
+            held.retiring_until, missing = None, missing - 1
+        taken = {held.config.name for held in mine}
+        free = (number for number in itertools.count() if f"{model}-{number}" not in taken)
+        for number in itertools.islice(free, max(0, missing)):
+            config = self.config.sibling(model, number)
+            self.held[config.name] = Held(config)
+            self._shapes[config.name] = _shape(config)
+        self.event("scaled", model=model, before=len(staying), replicas=count)
+        self.settle(now)
+
     def settle(self, now: float) -> None:
         """Finish handovers that are done, and place what waits for room."""
+        for name in [name for name, held in self.held.items() if (held.retiring_until or math.inf) <= now]:
+            del self.held[name], self._shapes[name]
+            self.version += 1
         for name, held in self.held.items():
             if held.leaving is None:
                 continue
@@ -314,6 +335,10 @@ class Core:
         if report.state == "starting" and report.pid is not None and was_up and node.gpu_healthy(report.gpu):
             return replace(report, state=UNRESPONSIVE)
         return report
+
+
+def _shape(of: ReplicaConfig) -> Replica:
+    return Replica(of.name, of.model, of.tier, of.rank, of.memory_gib)
 
 
 def _place(spot: Spot | None) -> str | None:

@@ -49,6 +49,7 @@ class Ticket:
     avoid: set[str] = field(default_factory=set)  # replicas that already failed it
     state: TicketState = TicketState.NEW
     replica: Replica | None = None
+    submitted_at: float = 0.0
     granted_at: float = 0.0
     order: tuple[int, int] = (0, 0)
 
@@ -107,6 +108,7 @@ class ModelPool:
         ticket.order = (ticket.policy.rank if self._flags.priority_queue else 0, ticket.sequence)
         ticket.state = TicketState.WAITING
         ticket.replica = None
+        ticket.submitted_at = self._clock()
         bisect.insort(self._waiting, ticket, key=lambda each: each.order)
         effects = self.dispatch()
         if ticket.state is TicketState.WAITING and not retry:

@@ -1,4 +1,5 @@
-"""The gateway's two background conversations: the controller's endpoint list, and health probes of every replica.
+"""The gateway's background conversations: the controller's endpoint list, how busy it is for the controller's
+autoscaler, and health probes of every replica.
 
 Neither stands between a request and its answer: with the controller gone the last list is served on, and a probe that
 hangs costs its own timeout.
@@ -17,6 +18,8 @@ from tierdrill.lab.lab_config import build
 
 PROBE_PERIOD_S = 0.5
 PROBE_TIMEOUT_S = 0.25
+REPORT_EVERY_S = 0.5
+REPORT_TIMEOUT_S = 1.0
 POLL_WAIT_S = 5.0
 POLL_SLACK_S = 1.5
 BACKOFF_MIN_S = 0.1
@@ -87,6 +90,31 @@ class EndpointFollower:
             return endpoints
         listed = {endpoint.replica for endpoint in endpoints}
         return endpoints + [r.endpoint for r in self._core.router.replicas if r.name not in listed]
+
+
+class LoadReporter:
+    """Tells the controller how busy models are, for its autoscaler."""
+
+    def __init__(self, core: GatewayCore, session: aiohttp.ClientSession) -> None:
+        self._core, self._session = core, session
+
+    async def run(self) -> None:
+        config = self._core.config
+        while config.autoscaled:
+            await asyncio.sleep(REPORT_EVERY_S)
+            if not self._core.flags.autoscaling:
+                continue
+            said = {"gateway": config.name, "models": self._core.busy()}
+            try:
+                async with (
+                    asyncio.timeout(REPORT_TIMEOUT_S),
+                    self._session.post(
+                        f"{config.controller}/v1/load", json=said, headers={"Authorization": f"Bearer {config.token}"}
+                    ) as response,
+                ):
+                    response.raise_for_status()
+            except (TimeoutError, aiohttp.ClientError, OSError) as error:
+                log.warning("controller: load not told: %s: %s", type(error).__name__, error)
 
 
 class Prober:

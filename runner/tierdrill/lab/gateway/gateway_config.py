@@ -29,6 +29,7 @@ class Flags:
     health_checks: bool = True
     customer_class: bool = True  # a request's x-customer-class has a say in its tier
     keep_last_policy: bool = True  # without a state store that can be read: go by what it said last
+    autoscaling: bool = True  # the controller is told how busy models are, where it has an autoscaler
     fail_open: bool = False  # without an endpoint picker: serve without order, instead of refusing
 
     def as_dict(self) -> dict[str, bool]:
@@ -62,6 +63,7 @@ class GatewayConfig:
     flags: Flags = field(default_factory=Flags)
     overrides: Mapping[str, float] = field(default_factory=dict)  # TIER/RULE: lifted until then, in Unix seconds
     state_store: tuple[str, ...] = ()  # its members, where flags, policy, overrides and circuits are kept
+    autoscaled: bool = False  # the controller wants to hear how busy models are
 
     def tier(self, name: str) -> TierConfig:
         return next(tier for tier in self.tiers if tier.name == name)

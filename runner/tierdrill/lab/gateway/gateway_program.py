@@ -18,7 +18,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from tierdrill.lab.gateway.admin import Admin
-from tierdrill.lab.gateway.endpoint_watch import EndpointFollower, Prober
+from tierdrill.lab.gateway.endpoint_watch import EndpointFollower, LoadReporter, Prober
 from tierdrill.lab.gateway.gateway_config import GatewayConfig, parse_config
 from tierdrill.lab.gateway.gateway_state import GatewayCore
 from tierdrill.lab.gateway.proxy import Proxy
@@ -71,7 +71,8 @@ async def running(config: GatewayConfig) -> AsyncIterator[RunningGateway]:
                 await web.SockSite(runner, socket.socket(fileno=config.listen_fd)).start()
             else:
                 await web.TCPSite(runner, host, int(port)).start()
-            works = [follower.run(), prober.run(), *([store.run()] if store is not None else [])]
+            works = [follower.run(), LoadReporter(core, control).run(), prober.run()]
+            works += [store.run()] if store is not None else []
             background = [asyncio.create_task(work) for work in works]
             for task in background:
                 task.add_done_callback(_log_death)

@@ -6,7 +6,7 @@ from typing import Any
 
 from prometheus_client import generate_latest
 
-from tierdrill.lab.gateway.admission_queue import Effect, Granted, ModelPool, Preempted, Ticket
+from tierdrill.lab.gateway.admission_queue import Effect, Granted, ModelPool, Preempted, Ticket, TicketState
 from tierdrill.lab.gateway.circuit_breaker import CircuitBreaker
 from tierdrill.lab.gateway.gateway_config import GatewayConfig, TierPolicies
 from tierdrill.lab.gateway.gateway_metrics import GatewayMetrics
@@ -104,6 +104,20 @@ class GatewayCore:
     def attempt_succeeded(self, replica: Replica, model: str) -> None:
         self.router.succeeded(replica)
         self._record(model, ok=True)
+
+    def busy(self) -> dict[str, dict[str, dict[str, float]]]:
+        """How busy each model is by tier: requests that run and wait, and the longest wait so far (seconds)."""
+        now = self.clock()
+        found: dict[str, dict[str, dict[str, float]]] = {}
+        for model, pool in self._pools.items():
+            tiers = found.setdefault(model, {})
+            for ticket in (*pool.running, *pool.waiting):
+                tier = tiers.setdefault(ticket.policy.name, {"running": 0, "waiting": 0, "longest_wait_s": 0.0})
+                waits = ticket.state is TicketState.WAITING
+                tier["waiting" if waits else "running"] += 1
+                if waits:
+                    tier["longest_wait_s"] = max(tier["longest_wait_s"], now - ticket.submitted_at)
+        return found
 
     def running_on(self, replica: Replica) -> list[Ticket]:
         return [t for pool in self._pools.values() for t in pool.running if t.replica is replica]

@@ -30,6 +30,7 @@ def controller(config: LabConfig, listen: str | None) -> dict[str, Any]:
         "node_grace_s": config.node_grace_s,
         "eviction_after_s": config.eviction_after_s,
         "spare_slots_for_rank1": config.spare_slots_for_rank1,
+        "autoscale": [asdict(each) for each in config.autoscale],
         "sources": [*config.gateways, *(["prometheus"] if config.prometheus.binary is not None else [])],
         "revisions": {
             one.name: checksums(one.model_seed, one.model_size) for one in config.models if config.model_stores
@@ -73,4 +74,5 @@ def gateway(
         "flags": dict(config.flags),
         "overrides": dict(overrides),
         "state_store": list(state_store),
+        "autoscaled": bool(config.autoscale),
     }
