@@ -68,17 +68,18 @@ def command(here: Surroundings, kind: str | None, faults: bool, as_json: bool) -
 
 
 def _shown(rows: list[dict[str, Any]], *, in_full: bool) -> Iterator[str]:
-    """Name and title, folded to the terminal; with all else that is known below them where one kind was asked for."""
+    """Name and title, folded to the terminal; where one kind was asked for, with a line for all else that is known."""
     from tierdrill.history.payload import plain
 
     width = shutil.get_terminal_size().columns
     column = max((len(row["name"]) for row in rows), default=0) + 4
     for row in rows:
-        more = [f"{key} {plain(row[key])}" for key in row if key not in ("name", "title") and row[key]]
-        for number, text in enumerate([row["title"], "; ".join(more)] if in_full and more else [row["title"]]):
-            head = f"  {row['name']}" if number == 0 else ""
-            lines = textwrap.wrap(text, max(width - column, 20), break_on_hyphens=False) or [""]
-            for line in lines:
+        more = [f"{key}: {plain(row[key])}" for key in row if key not in ("name", "title") and row[key]]
+        head = f"  {row['name']}"
+        for text in [row["title"], *(more if in_full else ())]:
+            # A word that is too long for the line is a URL, to be copied.
+            folded = textwrap.wrap(text, max(width - column, 20), break_on_hyphens=False, break_long_words=False)
+            for line in folded or [""]:
                 yield f"{head:<{column}}{line}".rstrip()
                 head = ""
 
