@@ -48,7 +48,6 @@ class LabTarget:
         absent["fault"] = {kind: "the lab has no mechanism for it" for kind in KINDS if kind not in there}
         if self._environment is not None and not self._state_store:
             why = "its lab has no state store (lab.state_store)"
-            absent["fault"] |= {kind: why for kind, one in KINDS.items() if one.target_kind == "store"}
             absent["remedy"] = {name: why for name, one in REMEDIES.items() if one.needs == "store"}
         try:
             self._means()
