@@ -15,7 +15,7 @@ from tierdrill.history.ledger import Halt
 from tierdrill.judge.trend.run_figures import ObjectiveFigure, RunFigures
 from tierdrill.schedule.gates import gate_rules as gates
 from tierdrill.schedule.gates.environment_health import ask_all, ask_one
-from tierdrill.schedule.gates.error_budget import budget_from_drills
+from tierdrill.schedule.gates.error_budget_left import budget_from_drills
 from tierdrill.schedule.gates.gate_facts import ask_gates
 from tierdrill.schedule.gates.gate_rules import AlertFacts, BudgetFact, DependencyFact, GateResult
 

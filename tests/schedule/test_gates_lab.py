@@ -15,7 +15,7 @@ from tests.shipped import shipped_documents
 from tierdrill.documents.models.calendar import Calendar
 from tierdrill.lab.lab_files import attach
 from tierdrill.schedule.gates.environment_health import Service, alert_facts
-from tierdrill.schedule.gates.error_budget import budget_fact
+from tierdrill.schedule.gates.error_budget_left import budget_fact
 from tierdrill.schedule.gates.gate_facts import Facts
 from tierdrill.schedule.gates.gate_rules import GateResult
 from tierdrill.schedule.slot_work import Member, member_of

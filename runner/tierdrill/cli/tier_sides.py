@@ -76,7 +76,7 @@ def busy_slots(here: Surroundings, environment: Environment, seconds: float) -> 
     """Slots that each tier kept busy on average, as the environment's Prometheus saw it; Refusal where none says."""
     import asyncio
 
-    from tierdrill.monitoring.burn_rate_windows import promql_duration
+    from tierdrill.documents.models.units import promql_duration
     from tierdrill.monitoring.query import NoData, Prometheus
     from tierdrill.web.watched_places import places_of
 

@@ -1,7 +1,8 @@
 """The alerts of GPUs, by what dcgm-exporter says of them."""
 
 from tierdrill.documents.models.environment import Clock
-from tierdrill.monitoring.burn_rate_windows import promql_duration, scaled
+from tierdrill.documents.models.error_budget import scaled
+from tierdrill.documents.models.units import promql_duration
 
 Rule = tuple[str, str, str, str, str]
 """Name, expression, severity, summary and text of an alert."""

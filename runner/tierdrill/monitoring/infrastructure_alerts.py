@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tierdrill.documents.models.environment import Clock
-from tierdrill.monitoring.burn_rate_windows import promql_duration, scaled
+from tierdrill.documents.models.error_budget import scaled
+from tierdrill.documents.models.units import promql_duration
 from tierdrill.monitoring.gpu_alerts import gpu_alerts, on_node
 from tierdrill.monitoring.silent_sources import NODE_READY_SERIES, absent_sources, silent_gateways, stale_sources
 

@@ -3,9 +3,9 @@
 from typing import Any
 
 from tierdrill.documents.models.environment import Clock
+from tierdrill.documents.models.error_budget import scaled
 from tierdrill.documents.models.tiers import RETRY_BURST, Tier, Tiers
-from tierdrill.documents.models.units import show_ratio
-from tierdrill.monitoring.burn_rate_windows import promql_duration, scaled
+from tierdrill.documents.models.units import promql_duration, show_ratio
 
 INVERSION_FOR_S = 3.0
 """A blip of 1.5 s, 0.4 s to take it back, and a scrape are less."""

@@ -12,16 +12,10 @@ from typing import Any
 import yaml
 
 from tierdrill.documents.models.environment import Clock, Environment, LabShape
+from tierdrill.documents.models.error_budget import BURN_WINDOWS, BurnWindow, burn_threshold, scaled
 from tierdrill.documents.models.tiers import Tier, Tiers, quantile_share
-from tierdrill.documents.models.units import show_duration, show_ratio
+from tierdrill.documents.models.units import promql_duration, show_duration, show_ratio
 from tierdrill.documents.models.workloads import Workloads
-from tierdrill.monitoring.burn_rate_windows import (
-    BURN_WINDOWS,
-    BurnWindow,
-    burn_threshold,
-    promql_duration,
-    scaled,
-)
 from tierdrill.monitoring.infrastructure_alerts import infrastructure_alerts
 from tierdrill.monitoring.policy_alerts import policy_alerts
 from tierdrill.policy.slo_export import Series

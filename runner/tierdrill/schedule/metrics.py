@@ -13,8 +13,8 @@ import yaml
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
 from tierdrill.documents.models.calendar import Calendar, CalendarEntry
+from tierdrill.documents.models.units import promql_duration
 from tierdrill.documents.timetable import EntryTimes, Timetable
-from tierdrill.monitoring.burn_rate_windows import promql_duration
 from tierdrill.schedule.slots import due_slots
 from tierdrill.schedule.sweep import only
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from string import Template
 from typing import TYPE_CHECKING
 
+from tierdrill.documents.models.error_budget import BURN_WINDOWS, scaled
 from tierdrill.documents.models.tiers import quantile_share
-from tierdrill.monitoring.burn_rate_windows import BURN_WINDOWS, promql_duration, scaled
+from tierdrill.documents.models.units import promql_duration
 from tierdrill.monitoring.prometheus_rules import recording_rule_name
 from tierdrill.monitoring.query import NoData, Prometheus, Sample
 

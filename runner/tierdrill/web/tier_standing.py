@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from tierdrill.documents.models.error_budget import BURN_WINDOWS, budget_left, burn_rate, burn_threshold
 from tierdrill.documents.models.units import show_duration, show_ratio
-from tierdrill.monitoring.burn_rate_windows import BURN_WINDOWS, burn_threshold
 from tierdrill.report.format import show_latency, show_share
 
 if TYPE_CHECKING:
@@ -57,9 +57,8 @@ def budget_of(tier: Tier, figures: TierFigures) -> Budget | None:
         return None
     longest, fastest = BURN_WINDOWS[-1].long, BURN_WINDOWS[0].long
     spent, now = figures.burn.get(longest), figures.burn.get(fastest)
-    if budget == 0:
-        return Budget(None if spent is None else float(spent == 0), None, longest)
-    return Budget(None if spent is None else 1 - spent / budget, None if now is None else now / budget, longest)
+    left = None if spent is None else budget_left(spent, budget)
+    return Budget(left, burn_rate(now, budget) if budget and now is not None else None, longest)
 
 
 def standing_of(tier: Tier, figures: TierFigures | None, unknown: str = "") -> Standing:
@@ -109,7 +108,7 @@ def _burns(tier: Tier, figures: TierFigures, severity: str) -> Iterator[str]:
     for pair in BURN_WINDOWS if budget else ():
         seen = [figures.burn.get(window, 0.0) for window in (pair.long, pair.short)]
         if budget and pair.severity == severity and min(seen) > burn_threshold(pair.factor, budget):
-            yield f"error budget burns {seen[0] / budget:.0f} times too fast ({pair.long} and {pair.short})"
+            yield f"error budget burns {burn_rate(seen[0], budget):.0f} times too fast ({pair.long} and {pair.short})"
             return
 
 

@@ -10,6 +10,7 @@ from tierdrill.documents.check.externals import check_credentials, check_externa
 from tierdrill.documents.check.kubernetes import check_kubernetes
 from tierdrill.documents.environment_inventory import Inventory
 from tierdrill.documents.models.environment import LONGEST_LEASE_S, SHORTEST_LEASE_S, Environment
+from tierdrill.documents.models.error_budget import QUICK_PAGE, at_scale, scaled
 from tierdrill.documents.models.protections import FLAGS
 from tierdrill.documents.models.tiers import Tiers
 from tierdrill.documents.models.units import show_duration, show_ratio
@@ -19,13 +20,12 @@ from tierdrill.documents.reading.reading_state import Place
 from tierdrill.documents.request_rules import ANYWHERE
 from tierdrill.text import listed, plural
 
-QUICK_PAGE_WINDOW_S = 3600.0
 LAB_FIELDS = ("replicas", "memory_gib", "service")
 
 
 def quick_page_window(environment: Environment) -> float:
     """The long window of the quick page (1 h in production) at this environment's scale: the history an alert needs."""
-    return max(QUICK_PAGE_WINDOW_S / environment.clock.window_scale, environment.clock.window_floor)
+    return scaled(QUICK_PAGE.long, environment.clock)
 
 
 def check_environments(context: Context) -> None:
@@ -108,8 +108,7 @@ def _check_clock(place: Place, environment: Environment) -> None:
         value = getattr(clock, name)
         if value <= 0:
             place.at(name).report(f"{name} of no time", "a time above 0")
-        elif value * 2 > max(300.0 / clock.window_scale, clock.window_floor):
-            shortest = max(300.0 / clock.window_scale, clock.window_floor)
+        elif value * 2 > (shortest := at_scale(QUICK_PAGE.short, clock)):
             place.at(name).report(
                 f"{name} {show_duration(value)} at scale {clock.window_scale:g}",
                 f"two fit into the shortest alert window, {show_duration(shortest)}",
@@ -146,19 +145,19 @@ def _check_room(place: Place, environment: Environment, workloads: Workloads) ->
 def _check_autoscale(place: Place, environment: Environment, workloads: Workloads) -> None:
     """Models that are there, each once, with room for more replicas than they have."""
     names = [model.name for model in workloads.models]
-    for number, scaled in enumerate(environment.lab.autoscale):
+    for number, rule in enumerate(environment.lab.autoscale):
         spot = place.at(number)
-        spot.at("model").known(scaled.model, "model", names)
-        if scaled.model in [each.model for each in environment.lab.autoscale[:number]]:
-            spot.at("model").report(f"{scaled.model} for the second time", "each model once")
-        model = workloads.model(scaled.model)
-        if model is not None and scaled.replicas_at_most <= model.replicas:
+        spot.at("model").known(rule.model, "model", names)
+        if rule.model in [each.model for each in environment.lab.autoscale[:number]]:
+            spot.at("model").report(f"{rule.model} for the second time", "each model once")
+        model = workloads.model(rule.model)
+        if model is not None and rule.replicas_at_most <= model.replicas:
             spot.at("replicas_at_most").report(
-                f"{scaled.replicas_at_most}, and {model.name} has {plural(model.replicas, 'replica')} without it",
+                f"{rule.replicas_at_most}, and {model.name} has {plural(model.replicas, 'replica')} without it",
                 f"more than {model.replicas}",
             )
-        if not 0.0 <= scaled.headroom < 1.0:
-            spot.at("headroom").report(f"a headroom of {show_ratio(scaled.headroom)}", "from 0% to less than 100%")
+        if not 0.0 <= rule.headroom < 1.0:
+            spot.at("headroom").report(f"a headroom of {show_ratio(rule.headroom)}", "from 0% to less than 100%")
 
 
 def _check_protected(place: Place, environment: Environment, inventory: Inventory, workloads: Workloads) -> None:

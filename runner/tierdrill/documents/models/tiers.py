@@ -7,11 +7,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tierdrill.documents.calendar.moments import ends_at, starts_at
+from tierdrill.documents.models.error_budget import QUICK_PAGE, budget_of, burn_threshold
 from tierdrill.documents.models.units import Date, Duration, Frozen, Metadata, Moment, Name, Part, Ratio
 from tierdrill.text import listed
 
-WINDOW_BURN = 14.4
-"""How many times too fast a budget burns before it pages (Google, "The Site Reliability Workbook", ch. 5)."""
 WINDOW_LOSS_MAX = 0.5
 Quantile = Literal["p50", "p90", "p95", "p99", "p99.9"]
 
@@ -78,7 +77,7 @@ class Objectives(Part):
     @property
     def error_budget(self) -> float | None:
         """The share of requests that may fail; None where neither availability nor an error ceiling is promised."""
-        return self.error_ceiling if self.availability is None else round(1.0 - self.availability, 12)
+        return budget_of(self.availability, self.error_ceiling)
 
     @property
     def any_window(self) -> WorstWindow | None:
@@ -88,7 +87,8 @@ class Objectives(Part):
         """
         if self.worst_window is not None or not self.error_budget:
             return self.worst_window
-        return WorstWindow(availability=1.0 - min(WINDOW_LOSS_MAX, WINDOW_BURN * self.error_budget))
+        loss = min(WINDOW_LOSS_MAX, burn_threshold(QUICK_PAGE.factor, self.error_budget))
+        return WorstWindow(availability=1.0 - loss)
 
 
 class EscalationLevel(Part):

@@ -69,6 +69,12 @@ def show_duration(seconds: float) -> str:
     return f"{seconds:g}s"
 
 
+def promql_duration(seconds: float) -> str:
+    """As Prometheus reads it: 12 -> "12s", 1.5 -> "1500ms"."""
+    milliseconds = round(seconds * 1000)
+    return f"{milliseconds // 1000}s" if milliseconds % 1000 == 0 else f"{milliseconds}ms"
+
+
 def show_ratio(share: float) -> str:
     """0.995 -> "99.5%"."""
     return f"{round(share * 100, 6):g}%"

@@ -10,11 +10,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tierdrill.documents.models.error_budget import QUICK_PAGE
 from tierdrill.text import plural
 
 SYSTEMIC_INVARIANTS = frozenset({"tier-order", "goodput-holds"})
 SYSTEMIC_TIERS = 2
-SYSTEMIC_BURN = 14.4
+SYSTEMIC_BURN = QUICK_PAGE.factor
 SYSTEMIC_BUDGET = 0.05
 BLIP_BUDGET = 0.02
 BLIP_REPLICAS = 1

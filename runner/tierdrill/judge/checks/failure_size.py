@@ -13,6 +13,7 @@ from itertools import pairwise
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.models.drill import Invariants, TierExpectation
 from tierdrill.documents.models.environment import Clock
+from tierdrill.documents.models.error_budget import QUICK_PAGE, budget_spent, burn_rate, scaled
 from tierdrill.documents.models.tiers import Tier
 from tierdrill.faults.known_kinds import disrupts
 from tierdrill.history.events import Event, each
@@ -26,8 +27,6 @@ from tierdrill.judge.timeline import Timeline, executions
 from tierdrill.judge.verdict import Check, Status
 from tierdrill.judge.windows import silent_outcomes
 
-PERIOD_S = 30 * 86400.0
-LONG_S, SHORT_S = 3600.0, 300.0
 ORDER = tuple(FailureClass)
 
 
@@ -186,9 +185,7 @@ def _spent(tier: Tier, part: TierSamples, seconds: float, budget: float, clock: 
     asked, bad = _asked_and_bad(tier, part)
     if not asked:
         return None
-    if not bad:
-        return 0.0
-    return bad / asked * seconds / (budget * PERIOD_S / clock.window_scale) if budget else math.inf
+    return budget_spent(bad / asked, seconds, budget, clock)
 
 
 def _per_second(tier: Tier, samples: TierSamples, span: tuple[float, float]) -> list[tuple[int, int]]:
@@ -208,7 +205,7 @@ def _per_second(tier: Tier, samples: TierSamples, span: tuple[float, float]) -> 
 
 def _burn(counts: Sequence[tuple[int, int]], budget: float, clock: Clock) -> tuple[float, float] | None:
     """The burn rates on the long and the short window, when the lower of them was highest; None without requests."""
-    lengths = [_window(production, clock) for production in (LONG_S, SHORT_S)]
+    lengths = [max(1, round(scaled(window, clock))) for window in (QUICK_PAGE.long, QUICK_PAGE.short)]
     found = [
         (_rate(counts[max(0, end - lengths[0]) : end], budget), _rate(counts[max(0, end - lengths[1]) : end], budget))
         for end in range(1, len(counts) + 1)
@@ -216,14 +213,9 @@ def _burn(counts: Sequence[tuple[int, int]], budget: float, clock: Clock) -> tup
     return max(found, key=min, default=None)
 
 
-def _window(production_s: float, clock: Clock) -> int:
-    """Whole seconds of a production window here."""
-    return max(1, round(max(production_s / clock.window_scale, clock.window_floor)))
-
-
 def _rate(counts: Sequence[tuple[int, int]], budget: float) -> float:
     asked, bad = (sum(column) for column in zip(*counts, strict=True))
-    return bad / asked / budget if asked else 0.0
+    return burn_rate(bad / asked, budget) if asked else 0.0
 
 
 def _invariants(

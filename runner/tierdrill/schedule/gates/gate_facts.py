@@ -15,7 +15,7 @@ from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.judge.trend.run_figures import RunFigures
 from tierdrill.schedule.gates import gate_rules as gates
 from tierdrill.schedule.gates.environment_health import Service, alert_facts, ask_all, logged_in
-from tierdrill.schedule.gates.error_budget import budget_fact, budget_from_drills
+from tierdrill.schedule.gates.error_budget_left import budget_fact, budget_from_drills
 from tierdrill.schedule.gates.gate_rules import AlertFacts, BudgetFact, GateResult
 from tierdrill.schedule.slot_work import Member
 from tierdrill.schedule.slots import spoken

@@ -4,10 +4,10 @@ import math
 from collections.abc import Iterable, Sequence
 
 from tierdrill.documents.models.environment import Environment
+from tierdrill.documents.models.error_budget import BURN_WINDOWS, budget_left, scaled
 from tierdrill.documents.models.tiers import Tier
-from tierdrill.documents.models.units import show_duration
+from tierdrill.documents.models.units import promql_duration, show_duration
 from tierdrill.judge.trend.run_figures import RunFigures
-from tierdrill.monitoring.burn_rate_windows import BURN_WINDOWS, promql_duration, scaled
 from tierdrill.schedule.gates.environment_health import Service, get_json
 from tierdrill.schedule.gates.gate_rules import BudgetFact
 
@@ -41,7 +41,7 @@ def _of_tier(tier: Tier, figures: Sequence[RunFigures], source: str) -> BudgetFa
                 bad, allowed, runs = bad + one.bad, allowed + one.bad_allowed, runs + 1
     if not runs:
         return BudgetFact(tier.name, 1.0, source, "no drill judged it")
-    left = 1.0 - bad / allowed if allowed > 0 else (1.0 if bad == 0 else 0.0)
+    left = budget_left(bad, allowed)
     return BudgetFact(tier.name, left, source, f"{bad:.0f} of {allowed:.0f} allowed bad requests in {runs} runs")
 
 
@@ -59,8 +59,7 @@ async def budget_fact(prometheus: Service, tier: Tier, environment: Environment)
     source = f"Prometheus at {prometheus.url}, {name} of production time"
     ratio, why = await _number(prometheus, f'slo:sli_error:ratio_rate{window}{{tier="{tier.name}"}}')
     if ratio is not None:
-        left = 1.0 - ratio / budget if budget > 0 else (1.0 if ratio == 0 else 0.0)
-        return BudgetFact(tier.name, left, source, f"error ratio {ratio:.3%} of {budget:.3%}")
+        return BudgetFact(tier.name, budget_left(ratio, budget), source, f"error ratio {ratio:.3%} of {budget:.3%}")
     if why:
         return BudgetFact(tier.name, None, source, why)
     counted = f'sum(increase(tierdrill_requests_total{{tier="{tier.name}"}}[{window}]))'
