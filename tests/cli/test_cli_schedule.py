@@ -38,7 +38,7 @@ def test_what_comes_and_what_is_held_back(tmp_path: Path) -> None:
 
 
 def test_as_json(tmp_path: Path) -> None:
-    words = ("schedule", "show", "--from", "2026-03-28", "--next", "6", "--json")
+    words = ("schedule", "show", "nightly", "--from", "2026-03-28", "--next", "6", "--json")
     shown = json.loads(tierdrill(tmp_path, *words).out)
     assert shown["from"] == "2026-03-27T23:00:00.000Z"
     assert [slot["entry"] for slot in shown["slots"][:3]] == ["replica-crash", "slow-link", "node-loss"]
@@ -52,9 +52,20 @@ def test_as_json(tmp_path: Path) -> None:
     assert json.loads(tierdrill(tmp_path, *words).out) == shown
 
 
+def test_what_is_drawn_is_shown_and_comes_again(tmp_path: Path) -> None:
+    words = ("schedule", "show", "at-random", "--from", "2026-03-01", "--next", "20")
+    shown = json.loads(tierdrill(tmp_path, *words, "--json").out)["slots"]
+    assert len({tuple(slot["drills"]) for slot in shown}) > 10
+    assert all(len(slot["drills"]) == 2 and set(slot["blips"]) <= set(slot["drills"]) for slot in shown)
+    lines = tierdrill(tmp_path, *words).out.splitlines()[-len(shown) :]
+    for line, slot in zip(lines, shown, strict=True):
+        drawn = ", ".join(f"{name} (blip)" if name in slot["blips"] else name for name in slot["drills"])
+        assert f"{drawn} of suite single-faults (seed 1) on lab" in line
+
+
 def test_a_calendar_that_is_in_order(tmp_path: Path) -> None:
     done = tierdrill(tmp_path, "schedule", "check")
-    assert (done.code, done.out) == (0, "1 calendar: no problems\n")
+    assert (done.code, done.out) == (0, "2 calendars: no problems\n")
     done = tierdrill(tmp_path, "schedule", "check", str(NIGHTLY), "--json")
     assert json.loads(done.out) == {"ok": True, "calendars": 1, "problems": []}
 
@@ -106,7 +117,7 @@ def test_a_year_of_decisions(tmp_path: Path) -> None:
     summary = tierdrill(tmp_path, *words, "--summary").out.splitlines()
     assert listed[-len(summary) :] == summary
     slots = listed[: -len(summary)]
-    assert len(slots) == sum(int(row.split()[1]) for row in summary[1:] if row[0] != " ") == 4 * 261 + 12
+    assert len(slots) == sum(int(row.split()[1]) for row in summary[1:] if row[0] != " ") == 4 * 261 + 12 + 52
     lines = tierdrill(tmp_path, *words, "--json").out.splitlines()
     counts = json.loads(lines[-1])["entries"]
     decisions = [json.loads(line) for line in lines[:-1]]

@@ -225,6 +225,6 @@ def test_completion_knows_commands_drills_and_sabotages(tmp_path: Path) -> None:
     assert complete(tmp_path, "tierdrill plan slow-link --set d") == ["destination=node-2", "delay_ms=600"]
     assert complete(tmp_path, "tierdrill plan node-loss --variant sabotage:w") == ["sabotage:wrong-target"]
     assert complete(tmp_path, "tierdrill tiers lint --rule TP02") == ["TP020", "TP021", "TP022", "TP023", "TP024"]
-    assert complete(tmp_path, "tierdrill schedule show ") == ["nightly"]
+    assert complete(tmp_path, "tierdrill schedule show ") == ["at-random", "nightly"]
     assert complete(tmp_path, "tierdrill judge ") == []
     assert complete(tmp_path, "tierdrill trend --tier ") == ["critical", "standard", "best-effort"]

@@ -38,7 +38,7 @@ def work_in(house: House, due: float = 1e9, **entry: Any) -> Work:
     assert problems == []
     calendar = catalogue.calendars["often"]
     slot = SlotName(f"often/nightly/{due:.0f}", "often", "nightly", due, due)
-    return Work(slot, calendar, calendar.entries[0], members_of(catalogue, calendar, calendar.entries[0]))
+    return Work(slot, calendar, calendar.entries[0], members_of(catalogue, calendar, calendar.entries[0], slot.key))
 
 
 def attempt(run: str, gate: GateResult, status: str = "passed") -> Attempt:
@@ -152,7 +152,7 @@ def suite_in(house: House, entry: str, **more: Any) -> Work:
     catalogue, _ = load_catalogue(house.root)
     calendar = catalogue.calendars["often"]
     chosen = next(one for one in calendar.entries if one.name == entry)
-    member = members_of(catalogue, calendar, chosen.model_copy(update={"suite": None, "drill": "node-loss"}))[0]
+    member = members_of(catalogue, calendar, chosen.model_copy(update={"suite": None, "drill": "node-loss"}), "key")[0]
     slot = SlotName(f"often/{entry}/1", "often", entry, 1e9, 1e9)
     return Work(slot, calendar, chosen, (member, replace(member, drill="other")))
 

@@ -94,7 +94,7 @@ def test_a_regression_is_told_once_and_again_when_it_comes_back(house: House) ->
     calendar: Calendar = catalogue.calendars["often"]
     work = Work(
         SlotName("often/a/1", "often", "a", 1.0, 1.0), calendar, calendar.entries[0],
-        members_of(catalogue, calendar, calendar.entries[0]),
+        members_of(catalogue, calendar, calendar.entries[0], "often/a/1"),
     )  # fmt: skip
     with closing(house.store()) as store, closing(HistoryStore(house.home)) as history:
         follow = Follow(house.home, lambda: catalogue, lambda: store)

@@ -195,7 +195,7 @@ class Scheduler:
 
     def _work(self, plan: EntryPlan, slot: SlotName, held: str | None) -> Work:
         calendar, entry = plan.timetable.calendar, plan.times.entry
-        return Work(slot, calendar, entry, members_of(self._snapshot.catalogue, calendar, entry), held)
+        return Work(slot, calendar, entry, members_of(self._snapshot.catalogue, calendar, entry, slot.key), held)
 
     def _plan(self, store: ScheduleStore) -> None:
         """Follow every entry of the calendars as they are now."""

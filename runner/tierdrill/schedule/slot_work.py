@@ -10,6 +10,7 @@ from tierdrill.documents.models.drill import Drill, Scalar
 from tierdrill.documents.models.environment import Environment, EnvironmentGates
 from tierdrill.documents.models.tiers import Maintenance, Tier
 from tierdrill.documents.models.units import Metadata
+from tierdrill.schedule.random_draw import drills_at
 from tierdrill.schedule.store.slot_records import SlotName
 
 LEASE_MARGIN_S = 600.0
@@ -65,9 +66,10 @@ class Work:
         return self.entry.owner or self.calendar.metadata.owner
 
 
-def members_of(catalogue: Catalogue, calendar: Calendar, entry: CalendarEntry) -> tuple[Member, ...]:
-    """The drills of an entry, each with what it runs in; KeyError for a name that the catalogue does not have."""
-    return tuple(member_of(catalogue, calendar, entry, drill) for drill in calendar.drills_of(entry))
+def members_of(catalogue: Catalogue, calendar: Calendar, entry: CalendarEntry, key: str) -> tuple[Member, ...]:
+    """The drills of an entry's slot of that key, each with what it runs in; KeyError for a name that there is not."""
+    drawn = drills_at(catalogue, calendar, entry, key)
+    return tuple(member_of(catalogue, calendar, entry, one.drill, blip=one.blip) for one in drawn)
 
 
 def member_of(

@@ -9,8 +9,9 @@ from typing import Any
 
 from tierdrill.documents.calendar.moments import WEEKDAYS, find_zone
 from tierdrill.documents.catalogue import Catalogue
-from tierdrill.documents.models.calendar import CalendarEntry
+from tierdrill.documents.models.calendar import Calendar, CalendarEntry
 from tierdrill.documents.timetable import EntryTimes, Timetable
+from tierdrill.schedule.random_draw import Drawn, drills_at
 from tierdrill.schedule.store.slot_records import SlotName
 from tierdrill.text import plural
 
@@ -83,7 +84,7 @@ class ShownSlot:
     slot: Slot
     entry: CalendarEntry
     timezone: str
-    drills: tuple[str, ...]
+    drills: tuple[Drawn, ...]
     environments: tuple[str, ...]
     owner: str
 
@@ -98,7 +99,10 @@ class ShownSlot:
 
     @property
     def work(self) -> str:
-        """`drill node-loss on lab` or `suite all (4 drills) on lab`."""
+        """`drill node-loss on lab` or `suite all (4 drills) on lab`; of a draw what it gave, and its seed."""
+        if self.entry.draw is not None:
+            drawn = ", ".join(map(str, self.drills))
+            return f"{drawn} of suite {self.entry.suite} (seed {self.entry.seed}) on {', '.join(self.environments)}"
         many = f"suite {self.entry.suite} ({plural(len(self.drills), 'drill')})"
         what = f"drill {self.entry.drill}" if self.entry.drill is not None else many
         return f"{what} on {', '.join(self.environments)}"
@@ -126,7 +130,8 @@ class ShownSlot:
             "due": in_utc(self.slot.due),
             "local": self.local.isoformat(timespec="milliseconds"),
             "timezone": self.timezone,
-            "drills": list(self.drills),
+            "drills": [one.drill for one in self.drills],
+            "blips": [one.drill for one in self.drills if one.blip],
             "environments": list(self.environments),
             "owner": self.owner,
             "held": self.slot.held,
@@ -139,21 +144,28 @@ def in_utc(moment: datetime) -> str:
 
 
 class Showing:
-    """Gives slots their entries; one look-up for each entry, however many slots it has."""
+    """Gives slots their entries; one look-up for each entry, or for each slot of one that draws."""
 
     def __init__(self, catalogue: Catalogue, timetables: Mapping[str, Timetable]) -> None:
         """For slots of these timetables, by calendar; their documents must be free of problems."""
-        self._known: dict[tuple[str, str], tuple[CalendarEntry, str, tuple[str, ...], tuple[str, ...], str]] = {}
+        self._catalogue, self._timetables = catalogue, timetables
+        self._known: dict[tuple[str, str], tuple[CalendarEntry, str, tuple[Drawn, ...], tuple[str, ...], str]] = {}
         for name, timetable in timetables.items():
             calendar = timetable.calendar
             for entry_name, times in timetable.entries.items():
-                drills = calendar.drills_of(times.entry)
-                fixed = calendar.environment_of(times.entry)
-                environments = [fixed or catalogue.drills[drill].environment for drill in drills]
-                self._known[name, entry_name] = (
-                    times.entry, times.timezone, drills, tuple(dict.fromkeys(environments)),
-                    calendar.owner_of(times.entry),
-                )  # fmt: skip
+                if times.entry.draw is None:
+                    self._known[name, entry_name] = self._shown(calendar, times, "")
 
     def of(self, slot: Slot) -> ShownSlot:
-        return ShownSlot(slot, *self._known[slot.calendar, slot.entry])
+        known = self._known.get((slot.calendar, slot.entry))
+        if known is None:
+            timetable = self._timetables[slot.calendar]
+            known = self._shown(timetable.calendar, timetable.entries[slot.entry], slot.key)
+        return ShownSlot(slot, *known)
+
+    def _shown(
+        self, calendar: Calendar, times: EntryTimes, key: str
+    ) -> tuple[CalendarEntry, str, tuple[Drawn, ...], tuple[str, ...], str]:
+        drills, fixed = drills_at(self._catalogue, calendar, times.entry, key), calendar.environment_of(times.entry)
+        environments = dict.fromkeys(fixed or self._catalogue.drills[one.drill].environment for one in drills)
+        return times.entry, times.timezone, drills, tuple(environments), calendar.owner_of(times.entry)

@@ -55,7 +55,7 @@ class Leftovers:
                 yield SlotRun(self._around, orphan(record.slot)).close()
             else:
                 timetable, times = known
-                members = members_of(snapshot.catalogue, timetable.calendar, times.entry)
+                members = members_of(snapshot.catalogue, timetable.calendar, times.entry, record.slot.key)
                 work = Work(record.slot, timetable.calendar, times.entry, members, _held(times.rules, record))
                 yield SlotRun(self._around, work).go()
             store.note(self._around.clock.read().wall, "taken-over", f"{record.slot.key} from {who}")

@@ -147,6 +147,8 @@ def _check_work(context: Context, place: Place, calendar: Calendar, entry: Calen
         return
     if entry.drill is not None and not context.known(place.at("drill"), "Drill", entry.drill):
         return
+    if entry.draw is not None or "seed" in entry.model_fields_set:
+        _check_draw(place, calendar, entry)
     environment = calendar.environment_of(entry)
     if entry.environment is not None:
         context.known(place.at("environment"), "Environment", entry.environment)
@@ -165,6 +167,15 @@ def _check_work(context: Context, place: Place, calendar: Calendar, entry: Calen
             f"a grace of {show_duration(entry.misfire.grace)}",
             f"a time above 0, for no start is exact, and at most {show_duration(WAIT_MAX_S)}",
         )
+
+
+def _check_draw(place: Place, calendar: Calendar, entry: CalendarEntry) -> None:
+    if entry.draw is None:
+        place.at("seed").report("a seed for nothing", "beside it `draw` says how many drills to draw", key=True)
+    elif entry.suite is None:
+        place.at("draw").report("a draw of one drill", "a suite to draw from", key=True)
+    elif entry.draw > (there := len(set(calendar.suites[entry.suite]))):
+        place.at("draw").report(f"got {entry.draw}", f"expected at most {there}, all drills of suite {entry.suite}")
 
 
 def _check_variables(context: Context, place: Place, calendar: Calendar, entry: CalendarEntry) -> None:

@@ -77,10 +77,13 @@ def _uses_of(context: Context, timetable: Timetable, times: EntryTimes, place: P
         return
     if times.entry.suite is not None and times.entry.suite not in timetable.calendar.suites:
         return
-    for name in timetable.calendar.drills_of(times.entry):
-        drill = context.catalogue.drills.get(name)
-        if drill is None or overlong(drill):  # which is told of the drill
-            return
+    names = timetable.calendar.drills_of(times.entry)
+    if any(name not in context.catalogue.drills or overlong(context.catalogue.drills[name]) for name in names):
+        return  # which is told of the drill
+    drills = [context.catalogue.drills[name] for name in names]
+    if times.entry.draw is not None:  # nobody knows which: those that are over first
+        drills = sorted(drills, key=shortest_length_s)[: times.entry.draw]
+    for drill in drills:
         length = shortest_length_s(drill)
         environment = timetable.calendar.environment_of(times.entry) or drill.environment
         spot = place.at("cron" if times.entry.cron is not None else "every")

@@ -153,11 +153,11 @@ def _check_autoscale(place: Place, environment: Environment, workloads: Workload
         model = workloads.model(rule.model)
         if model is not None and rule.replicas_at_most <= model.replicas:
             spot.at("replicas_at_most").report(
-                f"{rule.replicas_at_most}, and {model.name} has {plural(model.replicas, 'replica')} without it",
-                f"more than {model.replicas}",
+                f"got {rule.replicas_at_most}",
+                f"expected more than the {plural(model.replicas, 'replica')} that {model.name} has without it",
             )
         if not 0.0 <= rule.headroom < 1.0:
-            spot.at("headroom").report(f"a headroom of {show_ratio(rule.headroom)}", "from 0% to less than 100%")
+            spot.at("headroom").report(f"got {show_ratio(rule.headroom)}", "expected 0% or more, and less than 100%")
 
 
 def _check_protected(place: Place, environment: Environment, inventory: Inventory, workloads: Workloads) -> None:

@@ -94,6 +94,10 @@ class CalendarEntry(Part):
     name: Name
     drill: Name | None = None
     suite: Name | None = None
+    draw: int | None = Field(
+        default=None, ge=1, description="so many of the suite's drills, at random by how often such faults come"
+    )
+    seed: int = Field(default=0, ge=0, description="of the draw: with the slot's time it gives the same drills again")
     environment: Name | None = Field(default=None, description="instead of the calendar's and the drill's own")
     lab: Name | None = Field(default=None, description="a lab that is kept up; else each drill brings up its own")
     cron: Cron | None = Field(default=None, description="minute hour day month weekday; weekdays by name")
@@ -141,7 +145,7 @@ class Calendar(Part):
         raise KeyError(name)
 
     def drills_of(self, entry: CalendarEntry) -> tuple[str, ...]:
-        """The drills an entry runs, one after the other; KeyError for a suite that there is not."""
+        """The drills an entry runs, one after the other, or draws from; KeyError for a suite that there is not."""
         if entry.drill is not None:
             return (entry.drill,)
         return self.suites[entry.suite] if entry.suite is not None else ()
