@@ -63,7 +63,7 @@ def test_what_may_be_left_out_is_filled_in_and_what_may_not_is_named(kind: str) 
 
 def test_a_target_is_named_as_alerts_name_it() -> None:
     same = {"replica": "r", "node": "n", "gateway": "g", "stream": "s", "tier": "t", "store": "e"}
-    alone = {kind: kind for kind in ("prometheus", "alertmanager")}
+    alone = {kind: kind for kind in ("prometheus", "alertmanager", "engine")}
     told, given = {**same, **alone, "gpu": "n/0", "link": "a>b"}, {**same, "source": "a", "destination": "b"}
     assert {fault.target_kind: fault.target(given) for fault in KINDS.values()} == told
     assert set(told) == set(IDENTITY)

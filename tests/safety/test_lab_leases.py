@@ -30,7 +30,7 @@ WHERE: dict[str, dict[str, Any]] = {
     "prometheus": {},
     "alertmanager": {},
 }
-"""By kind of target. What befalls a stream of the load ends with the load, which ends with its runner."""
+"""By kind of target. What befalls a stream of the load, or the engine, ends with the runner."""
 
 HERE: dict[str, dict[str, Any]] = {
     "xid-noise": {"count": 100_000},
@@ -53,7 +53,7 @@ def marks(kind: str) -> Any:
 FAULTS = [
     pytest.param(kind, {**WHERE[fault.target_kind], **HERE.get(kind, {})}, id=kind, marks=marks(kind))
     for kind, fault in KINDS.items()
-    if kind in MECHANISMS and fault.target_kind != "stream"
+    if kind in MECHANISMS and fault.target_kind not in ("stream", "engine")
 ]
 
 

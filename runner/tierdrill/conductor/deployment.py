@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
+from tierdrill.conductor.engine_life import EngineLife, Lifeline
 from tierdrill.conductor.external_playbooks import ToolHooks, secret_of
 from tierdrill.conductor.plan import Plan
 from tierdrill.conductor.recorder import Recorder
@@ -21,7 +22,7 @@ from tierdrill.monitoring.dead_mans_switch import DeadMansSwitch
 from tierdrill.monitoring.external_alerts import PolledAlerts
 from tierdrill.monitoring.pagerduty import PagerClient, PagerStub
 from tierdrill.monitoring.query import AlertmanagerClient, NoData, Prometheus
-from tierdrill.monitoring.webhook_receiver import FAULTS, Receiver
+from tierdrill.monitoring.webhook_receiver import FAULTS, Receiver, Refused
 from tierdrill.process.signals import StopSignal
 from tierdrill.remediation.incident_book import NoticeError, notices_of
 from tierdrill.remediation.playbook_engine import PlaybookEngine
@@ -54,15 +55,21 @@ class Deployment:
         disabled, retarget = self.cut_automation()
         self.pager = PagerStub(on_acknowledge=self._acknowledged)
         self.pager_client: PagerClient | None = None
-        self.engine = PlaybookEngine(
-            port=self.remedies,
-            emit=recorder.take,
-            pager=self._page,
-            playbooks=playbooks,
-            tiers=plan.setting.tiers,
-            disabled=disabled,
-            retarget=retarget,
-        )
+
+        def engine() -> tuple[PlaybookEngine, Lifeline]:
+            line = Lifeline(self.remedies, recorder.take, self._page)
+            made = PlaybookEngine(
+                port=line,
+                emit=line.emit,
+                pager=line.page,
+                playbooks=playbooks,
+                tiers=plan.setting.tiers,
+                disabled=disabled,
+                retarget=retarget,
+            )
+            return made, line
+
+        self.life = EngineLife(engine)
         self.hooks = ToolHooks(
             plan.setting.playbooks, disabled, retarget, lambda text: recorder.note(RunNote(text=text), "remediation")
         )
@@ -75,13 +82,18 @@ class Deployment:
             on_fault=lambda body: self.on_fault(body),
             secret_of=lambda name: there.fault_secret if name == FAULTS else secret_of(plan.setting.playbooks, name),
         )
-        self.switch = DeadMansSwitch(self._alerts)
+        self.switch = DeadMansSwitch(self._take)
         self._refused: set[str] = set()
         self._answers: set[asyncio.Task[None]] = set()
         self._stop: StopSignal | None = None
         self.on_fault: Callable[[Mapping[str, Any]], None] = _unexpected
         self._faulted: set[str] = set()
         recorder.listen(self._seen)
+        recorder.listen(self.life.seen)
+
+    @property
+    def engine(self) -> PlaybookEngine:
+        return self.life.engine
 
     def _seen(self, item: Event) -> None:
         said = item.payload
@@ -115,8 +127,12 @@ class Deployment:
     def _poll(self, alerts: Sequence[Mapping[str, Any]]) -> None:
         """What Alertmanager holds, taken as if it had delivered it."""
         if body := self._polled.body(alerts, time.time()):
-            with contextlib.suppress(NoticeError):
-                self._alerts(body)
+            self._take(body)
+
+    def _take(self, body: dict[str, Any]) -> None:
+        """What nobody delivered, and nobody would deliver again."""
+        with contextlib.suppress(NoticeError, Refused):
+            self._alerts(body)
 
     def _received(self, body: Mapping[str, Any]) -> None:
         rename = self._endpoints.rename
@@ -131,11 +147,14 @@ class Deployment:
                 self.recorder.note(RunNote(text=f"a webhook was refused: {error}"), "monitoring")
             raise
         self.watcher.take(body)
+        if any(notice.alert == WATCHDOG and notice.status == "firing" for notice in notices):
+            self.switch.heard()
+        if not self.life.works:
+            # Then Alertmanager delivers it again, to the next one.
+            raise Refused(503, "no playbook engine works")
         for notice in notices:
             if notice.alert != WATCHDOG:
                 self.engine.notify(notice)
-            elif notice.status == "firing":
-                self.switch.heard()
         self.hooks.alerts(body, self.receiver.url)
 
     def _report(self, name: str, report: Mapping[str, Any]) -> None:

@@ -116,6 +116,7 @@ class DrillRun(RunLifecycle[Deployment]):
         self.spawn(watch_child("load", load.wait, self._load_ended_well, recorder, self.stop))
         self.spawn(watch_child("experiment", self.experiment.wait, self._experiment_ended_well, recorder, self.stop))
         self.watch()
+        self.spawn(deployment.life.follow(self.folder, lambda: self.store.events(self.plan.run)))
         await self.experiment.await_ready()
         return load if await self._is_well() else None
 

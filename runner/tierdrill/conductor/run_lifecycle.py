@@ -68,7 +68,7 @@ class RunLifecycle(Generic[D]):
         discreet: bool = False,
     ) -> None:
         self.plan, self.recorder, self.home, self.tools = plan, recorder, home, tools
-        self.ledger, self.folder = records.ledger, records.folder
+        self.ledger, self.folder, self.store = records.ledger, records.folder, records.store
         self.kept, self.discreet = kept, discreet
         self.stop = StopSignal()
         self.reaper: ReaperHandle | None = None

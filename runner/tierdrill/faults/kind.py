@@ -12,7 +12,7 @@ from typing import Any, Literal
 from tierdrill.text import Explained
 
 TargetKind = Literal[
-    "node", "gpu", "replica", "link", "gateway", "stream", "tier", "store", "prometheus", "alertmanager"
+    "node", "gpu", "replica", "link", "gateway", "stream", "tier", "store", "prometheus", "alertmanager", "engine"
 ]
 
 
@@ -73,6 +73,7 @@ IDENTITY: Mapping[TargetKind, tuple[Parameter, ...]] = {
     "store": (Parameter("store", "a store's name, or a member's of it, such as state-store-1 or store-a"),),
     "prometheus": (),
     "alertmanager": (),
+    "engine": (),
 }
 """The arguments that say what is hit; the undo of a fault must repeat them. None where there is one of it."""
 

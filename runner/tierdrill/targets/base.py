@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
 
 TargetKind = Literal[
-    "node", "gpu", "replica", "link", "gateway", "stream", "tier", "store", "prometheus", "alertmanager", "service"
-]
+    "node", "gpu", "replica", "link", "gateway", "stream", "tier", "store", "prometheus", "alertmanager", "engine",
+    "service",
+]  # fmt: skip
 
 SABOTAGE = "sabotage"
 """The kind of an order that cuts a safety net."""
