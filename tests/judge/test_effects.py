@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tierdrill.history.events import Event
+from tierdrill.history.kinds.response_kinds import WATCHDOG_MISSING
 from tierdrill.judge.checks.remedy_effects import Effect, Witnesses
 from tierdrill.judge.sample_columns import samples_event_data
 from tierdrill.judge.samples import collect
@@ -39,11 +40,18 @@ def state(at: float, *, boot: str = "b1", ready: bool = True, **lives: tuple[str
     return Event(at, "lab.state", "lab", {"nodes": nodes, "replicas": replicas})
 
 
-def seen(remedy: str, arguments: dict[str, Any], *others: Event, rows: Sequence[Row] = (), attempts: int = 1) -> Effect:
+def seen(
+    remedy: str,
+    arguments: dict[str, Any],
+    *others: Event,
+    rows: Sequence[Row] = (),
+    attempts: int = 1,
+    of: str = "A",
+) -> Effect:
     """What the witness of one remedy saw, done from 10 to 11 s, of a fault that was undone after 30 s."""
     about = {"playbook": "p", "execution": "p-1", "target": "t", "phase": "act"}
-    notice = {"alert": "A", "labels": {"alertname": "A", "source": "node-1"}}
-    made = [Event(9.0, "playbook.started", "r", {**about, "alert": "A", "notice": notice})]
+    notice = {"alert": of, "labels": {"alertname": of, "source": "node-1"}}
+    made = [Event(9.0, "playbook.started", "r", {**about, "alert": of, "notice": notice})]
     for attempt in range(1, attempts + 1):
         step = {**about, "attempt": attempt, "step": "s", "action": remedy}
         at = BEGUN - 0.1 * (attempts - attempt)
@@ -232,8 +240,8 @@ def test_a_gateway_ends_once_and_serves(ends: tuple[float, ...], after: list[Row
     is_(seen(*GATEWAY, *map(exited, ends), rows=after), status, what)
 
 
-def alert(at: float, to: str, source: str = "node-1", via: str = "prometheus") -> Event:
-    data = {"alert": "A", "state": to, "labels": {"source": source}, "via": via}
+def alert(at: float, to: str, source: str = "node-1", via: str = "prometheus", name: str = "A") -> Event:
+    data = {"alert": name, "state": to, "labels": {"source": source}, "via": via}
     return Event(at, "alert.state", "monitoring", data)
 
 
@@ -249,6 +257,12 @@ def alert(at: float, to: str, source: str = "node-1", via: str = "prometheus") -
 )
 def test_an_exporter_is_back_when_prometheus_misses_nothing(alerts: tuple[Event, ...], status: Status) -> None:
     assert seen("restart-exporter", {"node": "node-1"}, *alerts).status is status
+
+
+@pytest.mark.parametrize(("ends", "status"), [(12, Status.PASSED), (31, Status.FAILED)])
+def test_that_monitoring_is_back_its_receiver_hears_and_no_prometheus_says(ends: float, status: Status) -> None:
+    heard = [alert(at, to, via="webhook", name=WATCHDOG_MISSING) for at, to in ((8, "firing"), (ends, "resolved"))]
+    is_(seen("restart-monitoring", {}, *heard, of=WATCHDOG_MISSING), status, WATCHDOG_MISSING)
 
 
 def test_every_remedy_that_names_a_witness_is_looked_at_and_no_other() -> None:

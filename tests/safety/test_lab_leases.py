@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from tests.lab.test_state_store import ETCD_HERE, needs_etcd
+from tests.lab.test_supervisor import ALERTMANAGER, PROMETHEUS, ROUTES
 from tests.lab.test_supervisor_ends import lab
 from tierdrill.faults.known_kinds import KINDS, checked_parameters
 from tierdrill.injection.undo import await_proof
 from tierdrill.lab.client import LabClient
+from tierdrill.lab.lab_config import AlertmanagerConfig, PrometheusConfig
 from tierdrill.lab.lab_files import LabState
 from tierdrill.targets.base import FaultOrder, Mechanism
 from tierdrill.targets.lab.fault_port import MECHANISMS, LabPort
@@ -60,7 +62,8 @@ FAULTS = [
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, LabState, LabClient]]:
     home = tmp_path_factory.mktemp("leases")
-    with lab(home, etcd=str(ETCD_HERE) if ETCD_HERE else None) as (state, _, client):
+    watchers = {"prometheus": PrometheusConfig(PROMETHEUS), "alertmanager": AlertmanagerConfig(ALERTMANAGER, ROUTES)}
+    with lab(home, etcd=str(ETCD_HERE) if ETCD_HERE else None, **watchers) as (state, _, client):
         yield home, state, client
 
 
@@ -78,7 +81,7 @@ def test_a_fault_that_nobody_looks_after_ends(
     made = FaultOrder(
         f"run/{kind}/{target}", kind, target, KINDS[kind].target_kind, port.mechanisms()[kind], checked, LEASE_S
     )
-    order = port.bind(made)
+    order, addresses = port.bind(made), client.status()["addresses"]
     port.inject(order)
     assert await_proof(lambda: port.landed(order, 0.0), 10.0).seen
     news = client.events()
@@ -86,6 +89,7 @@ def test_a_fault_that_nobody_looks_after_ends(
         news = client.events(news[-1]["sequence"], wait_s=5.0) or news
     gone = await_proof(lambda: port.gone(order), 15.0)
     assert gone.seen, gone
+    assert client.status()["addresses"] == addresses
     assert client.links() == [] and client.status()["power"] == {"node-1": "on"}
     # Whoever comes later finds it undone, and gives the lease back.
     port.revert(order)
