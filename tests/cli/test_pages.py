@@ -61,7 +61,7 @@ def test_the_drill_of_ten_lines_is_one_with_any_experiment(tmp_path: Path) -> No
         other = text.replace("replica/crash", name).replace("my-drill", f"my-drill-{number}")
         # Which of its streams surges, only the drill can say.
         variables = "variables: {stream: paying}" if name == "load/surge" else "variables: {}"
-        if name == "node/two-power-losses":
+        if name in ("node/two-power-losses", "router/retry-storm"):
             other = other.replace("environment: lab\n", "environment: lab-wide\n")
         (root / "drills" / f"my-drill-{number}.yaml").write_text(re.sub(r"variables: .*", variables, other))
     (root / "drills" / "my-drill.yaml").write_text(text)
