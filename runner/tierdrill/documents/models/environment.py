@@ -90,7 +90,7 @@ class BlastRadius(Part):
     replicas: int = Field(default=1, ge=0)
     links: int = Field(default=2, ge=0)
     gateways: int = Field(default=1, ge=0)
-    stores: int = Field(default=1, ge=0, description="state stores, or members of one")
+    stores: int = Field(default=1, ge=0, description="stores, or members of one")
 
     @property
     def limits(self) -> dict[str, int]:
