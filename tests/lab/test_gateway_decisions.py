@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -320,6 +321,19 @@ def test_panic_guards_leave_half_of_the_pool_and_never_nothing(steps: list[tuple
         assert usable
         assert not router.ejected() & {each.name for each in usable}
         assert router.choose(usable, "plain") in usable
+
+
+@pytest.mark.parametrize("checked", [True, False])
+def test_a_replica_whose_name_leads_elsewhere_than_before_says_who_it_is_first(checked: bool) -> None:
+    router = Router(Flags(identity_check=checked), 1, Clock())
+    listed = [Endpoint(f"m-{i}", "m", "node-1", f"127.0.0.1:{i + 1}", 2, name=f"m-{i}") for i in (0, 1)]
+    router.update(listed)
+    assert len(router.usable("m")) == 2
+    router.update([replace(listed[0], address="127.0.0.1:9"), listed[1]])
+    assert [one.name for one in router.usable("m")] == (["m-1"] if checked else ["m-0", "m-1"])
+    moved = next(one for one in router.replicas if one.name == "m-0")
+    router.probed(moved, ok=True, rtt_s=0.001)
+    assert len(router.usable("m")) == 2
 
 
 def test_a_single_gpu_can_be_spared_and_counts_its_nodes_weight_as_well() -> None:

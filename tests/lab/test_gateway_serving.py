@@ -33,7 +33,11 @@ ALL_FLAGS = (
     "fallback",
     "latency_routing",
     "health_checks",
+    "stale_answers",
+    "identity_check",
     "customer_class",
+    "keep_last_policy",
+    "autoscaling",
 )
 ALL_OFF = dict.fromkeys(ALL_FLAGS, False)
 
@@ -79,7 +83,7 @@ class FakeReplica:
     async def ready_handler(self, request: web.Request) -> web.Response:
         if self.probe_mode == "hang":
             await asyncio.sleep(30)
-        return web.Response(status=200 if self.probe_mode == "ok" else 503)
+        return web.Response(status=200 if self.probe_mode == "ok" else 503, headers={"x-replica": self.name})
 
     async def generate(self, request: web.Request) -> web.StreamResponse:
         self.started += 1
@@ -746,6 +750,23 @@ def test_requests_stuck_on_a_replica_move_when_its_probes_fail() -> None:
         assert await bench.value("tierdrill_retries_total", reason="unhealthy") == 1
 
     drive(scenario, replicas, tiers=tiers)
+
+
+def test_who_answers_at_a_replicas_address_must_be_that_replica() -> None:
+    replicas = assistants(2)
+
+    async def scenario(bench: Bench) -> None:
+        replicas[0].address = replicas[1].address
+        await bench.controller.change()
+        router = bench.gateway.core.router
+        misled = replicas[0].name
+        await until(lambda: any(one.name == misled and one.probe_up is False for one in router.replicas), "misled")
+        assert await bench.value("tierdrill_upstream_misdirected", replica=misled) == 1
+        assert await bench.value("tierdrill_upstream_misdirected", replica=replicas[1].name) == 0
+        await bench.put("flags", {"identity_check": False})
+        await until(lambda: all(one.probe_up for one in router.replicas), "nobody asks who it is")
+
+    drive(scenario, replicas)
 
 
 def test_a_withdrawn_replica_gets_nothing_and_leaves_no_gauges() -> None:

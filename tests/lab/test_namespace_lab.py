@@ -83,15 +83,21 @@ def test_faults_are_the_kernels_and_nothing_outlives_the_lab(tmp_path: Path) -> 
 
         for kind, more, means_of in (
             ("link-latency", {"delay_ms": 600}, means.delay),
+            ("link-slow-handshake", {"handshake_ms": 600}, means.delay),
             ("link-bandwidth", {"bandwidth_kbps": 64}, means.rate),
             ("link-reset", {}, means.reset),
             ("link-partition", {}, means.drop),
+            ("link-flap", {"period_ms": 1000, "down_percent": 50}, means.drop),
         ):
             order = injected(kind, **LINK, **more)
             assert means_of in order.mechanism.text and not order.mechanism.emulated
             assert [rule["mode"] for rule in lab.client.links()] != []
             port.revert(order)
             seen(lambda order=order: port.gone(order))  # type: ignore[misc]
+        order = injected("dns-failure", gateway="gateway-a", silent=0)
+        assert lab.complete().status_code == 200
+        port.revert(order)
+        seen(lambda: port.gone(order))
         link = [edge for edge in lab.client.edges() if LINK.items() <= edge.items()]
         order = injected("node-power-loss", node="node-1")
         host, _, number = link[0]["listen"].rpartition(":")

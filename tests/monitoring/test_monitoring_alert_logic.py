@@ -628,6 +628,24 @@ class TestLink:
         )
 
 
+class TestNames:
+    @pytest.mark.parametrize(("lasts_s", "fires"), [(BLIP_S + 0.5, 0), (FAULT_S, 1)])
+    @pytest.mark.parametrize(
+        ("series", "labels"),
+        [
+            ("tierdrill_resolver_failing", {"gateway": "gateway-a"}),
+            ("tierdrill_upstream_misdirected", {"node": "node-1", "replica": "assistant-0"}),
+        ],
+    )
+    def test_a_ticket_names_what_cannot_be_looked_up_or_leads_elsewhere(
+        self, tmp_path: Path, series: str, labels: dict[str, str], lasts_s: float, fires: int
+    ) -> None:
+        alert = firing("EndpointMisdirected" if "replica" in labels else "ResolverFailing", **labels)
+        told = ",".join(f'{name}="{value}"' for name, value in {"gateway": "gateway-a", **labels}.items())
+        seen = {f"{series}{{{told}}}": between(10, 10 + lasts_s, TOTAL_S, 1, 0)}
+        check_scenario(tmp_path, seen, _fires_at(13.5, alert, fires))
+
+
 class TestCapacity:
     def _slots(self, ready: Values, starting: Values) -> Series:
         name = 'tierdrill_serving_slots{tier="critical",model="assistant",state="%s"}'

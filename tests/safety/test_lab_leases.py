@@ -36,6 +36,7 @@ WHERE: dict[str, dict[str, Any]] = {
 
 HERE: dict[str, dict[str, Any]] = {
     "xid-noise": {"count": 100_000},
+    "dns-wrong-answer": {"leads_to": "assistant-1"},
     "bit-flip": {"weight": 100},
     "priority-swap": {"of_tier": "best-effort"},
     "model-drift": {"model": "assistant"},

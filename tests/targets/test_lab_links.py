@@ -90,3 +90,40 @@ def test_where_nobody_serves_the_proxys_rules_must_do(kind: str, client: LabClie
 def test_a_link_that_there_is_not_is_refused(client: LabClient) -> None:
     with pytest.raises(TargetError, match="expected hosts of: controller, gateway-a, node-1"):
         LAB_FAULTS["link-reset"].bind(client, {}, {"source": "gateway-a", "destination": "node-9"})
+
+
+class Names(Lab):
+    """The fabric, with two gateways' ways to two replicas, and its resolver."""
+
+    def status(self) -> dict[str, Any]:
+        return {"processes": [{"program": "fabric", "address": self.fabric.address}]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [
+        ("dns-failure", {"gateway": "gateway-a"}),
+        ("dns-failure", {"gateway": "gateway-a", "silent": 1}),
+        ("dns-wrong-answer", {"replica": "assistant-0", "leads_to": "draft-0"}),
+    ],
+)
+def test_a_resolver_fails_or_misleads_by_what_it_answers(
+    kind: str, given: dict[str, Any], client: LabClient, endpoint: Endpoint
+) -> None:
+    lab = Names(cast(Lab, client).fabric)
+    lab.fabric.edge("gateway-a>draft-0", endpoint.address)
+    names, fault = cast(LabClient, lab), LAB_FAULTS[kind]
+    p = {**checked_parameters(kind, given), "fault": "run/it", "lease_s": 60.0}
+    p |= fault.bind(names, {}, p)
+    assert await_proof(lambda: fault.gone(names, p), 5.0).seen and not fault.landed(names, p).seen
+    fault.inject(names, p)
+    assert await_proof(lambda: fault.landed(names, p), 5.0).seen and not fault.gone(names, p).seen
+    fault.revert(names, p)
+    fault.revert(names, p)
+    assert await_proof(lambda: fault.gone(names, p), 5.0).seen and not fault.landed(names, p).seen
+
+
+def test_a_replica_that_there_is_not_is_nowhere_to_lead() -> None:
+    lab = cast(LabClient, type("Nothing", (), {"edges": lambda self: []})())
+    with pytest.raises(TargetError, match="no way from a gateway to assistant-9"):
+        LAB_FAULTS["dns-wrong-answer"].bind(lab, {}, {"replica": "assistant-9", "leads_to": "draft-0"})

@@ -213,6 +213,10 @@ class LabConfig:
     alertmanager: AlertmanagerConfig = AlertmanagerConfig()
     etcd: str | None = None
 
+    @property
+    def replica_names(self) -> list[str]:
+        return [f"{model.name}-{number}" for model in self.models for number in range(model.replicas)]
+
     def tier(self, name: str) -> TierConfig:
         """The tier of that name; KeyError if there is none."""
         for tier in self.tiers:

@@ -24,6 +24,8 @@ INFRASTRUCTURE_LABELS: Mapping[str, tuple[str, ...]] = {
     "RowRemapFailed": ("node", "gpu", "UUID", "severity"),
     "NetworkDegraded": ("node", "gateway", "severity"),
     "EndpointUnreachable": ("node", "gateway", "severity"),
+    "EndpointMisdirected": ("replica", "node", "severity"),
+    "ResolverFailing": ("gateway", "severity"),
     "RouterDown": ("gateway", "severity"),
     "RouterFailsClosed": ("gateway", "severity"),
     "RouterFailsOpen": ("gateway", "severity"),

@@ -13,6 +13,7 @@ from tierdrill.documents.models.environment import Clock
 from tierdrill.documents.models.error_budget import scaled
 from tierdrill.documents.models.units import promql_duration
 from tierdrill.monitoring.gpu_alerts import gpu_alerts, on_node
+from tierdrill.monitoring.name_alerts import NAME_ALERTS
 from tierdrill.monitoring.silent_sources import NODE_READY_SERIES, absent_sources, silent_gateways, stale_sources
 
 HOLD_S: Mapping[str, float] = {
@@ -34,6 +35,8 @@ HOLD_S: Mapping[str, float] = {
     "GpuAllocatableDrop": 3.0,
     "NetworkDegraded": 3.5,
     "EndpointUnreachable": 3.5,
+    "EndpointMisdirected": 3.5,
+    "ResolverFailing": 3.5,
     "RouterDown": 4.0,
     "RouterFailsClosed": 3.0,
     "RouterFailsOpen": 3.0,
@@ -54,7 +57,8 @@ is seen true for at most D plus one scrape, so `for` must exceed that:
 - ReplicaAnswersWrong, ModelAnswersDrifted: the same and one round of golden prompts (1 s), for it shows in them only.
 - ReplicaEjected: the first ejection lasts 2 s, its trial ends it or begins one of 4 s; SCRAPES_BETWEEN_EJECTIONS come
   on top.
-- NetworkDegraded, EndpointUnreachable: the same and one probe period (0.5 s), for a link shows in the probes only.
+- NetworkDegraded, EndpointUnreachable, EndpointMisdirected: the same and one probe period (0.5 s), for it shows in the
+  probes only. ResolverFailing: the same, for gateways ask again every half second.
 - PcieReplayHigh: the same and the window over which replays are counted (3 s in the lab), for each is in it that long.
 - NodeNotReady, ServingCapacityLow: 2 s suffice, as the control plane's own grace (2 s without a heartbeat) has passed
   before. Both have the same value on purpose: a node's loss is both, and the playbook that the first one starts ends
@@ -212,6 +216,7 @@ def infrastructure_alerts(clock: Clock, slower_s: float = 0.0) -> list[dict[str,
             " replicas ready: the network between the two is cut, or so slow that probes time out. Shift the gateway's"
             " traffic away; do not drain the node.",
         ),
+        *(_alert(*rule) for rule in NAME_ALERTS),
         _alert(
             "RouterDown",
             silent_gateways(),

@@ -49,7 +49,8 @@ def endpoints(
         instance = core.serving(held)
         if instance is None or not (everything or core.nodes[instance.spot[0]].ready):
             continue
-        known = open_edges.get(edge_id(source, name, instance.generation))
+        edge_name = edge_id(source, name, instance.generation)
+        known = open_edges.get(edge_name)
         if known is None:
             continue
         edge, listen = known
@@ -57,6 +58,7 @@ def endpoints(
         listed.append(
             {
                 "replica": name,
+                "name": edge_name.removeprefix(f"{source}>"),
                 "model": held.config.model,
                 "tier": held.config.tier,
                 "node": instance.spot[0],

@@ -13,6 +13,7 @@ import aiohttp
 from yarl import URL
 
 from tierdrill.lab.gateway.gateway_state import GatewayCore
+from tierdrill.lab.gateway.name_lookup import NameLookup
 from tierdrill.lab.gateway.routing import Endpoint, Replica
 from tierdrill.lab.lab_config import build
 
@@ -33,9 +34,10 @@ log = logging.getLogger("tierdrill.gateway")
 class EndpointFollower:
     """Long-polls the controller for as long as the gateway lives."""
 
-    def __init__(self, core: GatewayCore, session: aiohttp.ClientSession) -> None:
+    def __init__(self, core: GatewayCore, session: aiohttp.ClientSession, names: NameLookup) -> None:
         self._core = core
         self._session = session
+        self._names = names
         self._version = 0
         self._newest = 0
         self.restarted_at: float | None = None
@@ -72,7 +74,7 @@ class EndpointFollower:
         unchanged = version == self._version
         self._version = version
         self.heard_at = self._core.clock()
-        self._core.take_endpoints(self._mend(version, endpoints))
+        self._names.take(self._mend(version, endpoints))
         if unchanged and self.heard_at - began < BACKOFF_MIN_S:
             await asyncio.sleep(BACKOFF_MIN_S)  # a controller that does not hold the poll must not make us spin
 
@@ -151,13 +153,15 @@ class Prober:
     async def _probe(self, replica: Replica) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        ok = timed_out = False
+        ok = timed_out = misdirected = False
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
                 url = URL(f"http://{replica.endpoint.address}/v2/health/ready", encoded=True)
                 async with self._session.get(url) as response:
                     await response.read()
                     ok = response.status == 200
+                    misdirected = response.headers.get("x-replica", replica.name) != replica.name
+                    ok = ok and not (misdirected and self._core.flags.identity_check)
             rtt_s = loop.time() - began
         except TimeoutError:
             timed_out = True
@@ -167,7 +171,7 @@ class Prober:
         if replica not in self._core.router.replicas:
             return  # withdrawn meanwhile: nothing to say about it
         changed = self._core.router.probed(replica, ok=ok, rtt_s=rtt_s, timed_out=timed_out)
-        self._core.metrics.probed(replica.node, replica.name, up=ok, rtt_s=rtt_s)
+        self._core.metrics.probed(replica.node, replica.name, up=ok, rtt_s=rtt_s, misdirected=misdirected)
         if changed is None:
             return
         if changed:

@@ -27,6 +27,8 @@ class Flags:
     fallback: bool = True
     latency_routing: bool = True
     health_checks: bool = True
+    stale_answers: bool = True  # while the resolver does not know an address, the last one holds
+    identity_check: bool = True  # who answers at a replica's address must be that replica
     customer_class: bool = True  # a request's x-customer-class has a say in its tier
     keep_last_policy: bool = True  # without a state store that can be read: go by what it said last
     autoscaling: bool = True  # the controller is told how busy models are, where it has an autoscaler
@@ -58,6 +60,7 @@ class GatewayConfig:
     routes: tuple[RouteConfig, ...] = ()
     listen: str = "127.0.0.1:0"
     listen_fd: int | None = None  # instead: a socket that its starter has bound
+    resolver: str | None = None  # who knows the replicas' addresses; None: the controller's list
     share: int = 1
     trusted_callers: tuple[str, ...] = LOOPBACK
     flags: Flags = field(default_factory=Flags)

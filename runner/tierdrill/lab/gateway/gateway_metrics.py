@@ -99,6 +99,8 @@ class GatewayMetrics:
         self.lifted = gauge("rule_lifted", "An override lifts this rule of the tier now (1)", (*tier, "rule"))
         self.probe = gauge("upstream_probe_seconds", "Last health probe's round trip", upstream)
         self.up = gauge("upstream_up", "Last health probe answered ready", upstream)
+        self.misdirected = gauge("upstream_misdirected", "Somebody else answers at its address (1)", upstream)
+        self.resolver = gauge("resolver_failing", "The resolver answers no question (1)", ("gateway",)).labels(gateway)
         self.ejected = gauge("upstream_ejected", "Gets no requests after failures", upstream)
         self.failures = counter("upstream_failures", "Failed attempts", (*upstream, "kind"))
         self.untrusted = counter(
@@ -133,12 +135,13 @@ class GatewayMetrics:
 
     def remove_replica(self, node: str, replica: str) -> None:
         """A withdrawn replica has no state to show; its failure counts stay, counters must not vanish."""
-        for gauge in (self.probe, self.up, self.ejected):
+        for gauge in (self.probe, self.up, self.ejected, self.misdirected):
             gauge.remove_by_labels({"gateway": self.gateway, "node": node, "replica": replica})
 
     def upstream_failed(self, node: str, replica: str, kind: str) -> None:
         self.failures.labels(self.gateway, node, replica, kind).inc()
 
-    def probed(self, node: str, replica: str, *, up: bool, rtt_s: float) -> None:
+    def probed(self, node: str, replica: str, *, up: bool, rtt_s: float, misdirected: bool = False) -> None:
+        self.misdirected.labels(self.gateway, node, replica).set(1 if misdirected else 0)
         self.probe.labels(self.gateway, node, replica).set(rtt_s)
         self.up.labels(self.gateway, node, replica).set(1 if up else 0)

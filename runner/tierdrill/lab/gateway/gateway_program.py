@@ -21,6 +21,7 @@ from tierdrill.lab.gateway.admin import Admin
 from tierdrill.lab.gateway.endpoint_watch import EndpointFollower, LoadReporter, Prober
 from tierdrill.lab.gateway.gateway_config import GatewayConfig, parse_config
 from tierdrill.lab.gateway.gateway_state import GatewayCore
+from tierdrill.lab.gateway.name_lookup import NameLookup
 from tierdrill.lab.gateway.proxy import Proxy
 from tierdrill.lab.gateway.state_follower import StateFollower, StateStore
 from tierdrill.lab.lab_config import LabConfigError
@@ -48,7 +49,8 @@ async def running(config: GatewayConfig) -> AsyncIterator[RunningGateway]:
     core = GatewayCore(config, asyncio.get_running_loop().time)
     # Probes have connections of their own: they must not warm, or wait for, those of the requests.
     async with _session() as data, _session() as control:
-        follower = EndpointFollower(core, control)
+        names = NameLookup(core)
+        follower = EndpointFollower(core, control, names)
         prober = Prober(core, control)
         app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[_programs_only(config)])
         proxy = Proxy(core, data)
@@ -71,7 +73,7 @@ async def running(config: GatewayConfig) -> AsyncIterator[RunningGateway]:
                 await web.SockSite(runner, socket.socket(fileno=config.listen_fd)).start()
             else:
                 await web.TCPSite(runner, host, int(port)).start()
-            works = [follower.run(), LoadReporter(core, control).run(), prober.run()]
+            works = [follower.run(), LoadReporter(core, control).run(), names.run(), prober.run()]
             works += [store.run()] if store is not None else []
             background = [asyncio.create_task(work) for work in works]
             for task in background:

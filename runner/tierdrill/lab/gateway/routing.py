@@ -32,6 +32,7 @@ class Endpoint:
     ready: bool = True
     tier: str = ""
     gpu: int | None = None
+    name: str = ""  # by which its address is looked up
 
 
 @dataclass(slots=True, eq=False)
@@ -105,7 +106,9 @@ class Router:
                 known.limit = self._limit(endpoint)
                 fresh[endpoint.replica] = known
             else:
-                fresh[endpoint.replica] = Replica(endpoint, self._limit(endpoint))
+                # One whose name has led elsewhere before has to say who it is first.
+                proven = False if known is not None and endpoint.name and self._flags.identity_check else None
+                fresh[endpoint.replica] = Replica(endpoint, self._limit(endpoint), probe_up=proven)
                 added.append(fresh[endpoint.replica])
         kept = set(map(id, fresh.values()))
         removed = [old for old in self._replicas.values() if id(old) not in kept]

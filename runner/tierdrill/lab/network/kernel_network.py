@@ -66,7 +66,16 @@ class KernelFabric(Fabric):
             known.wire.edge = inner
         self._drop_consoles()
         self._keep()
-        return target if edge.source not in OUTSIDE else known.listen
+        return self.reached(known)
+
+    def reached(self, edge: OpenEdge) -> str:
+        return edge.listen if edge.wire.edge.source in OUTSIDE else edge.wire.edge.target
+
+    async def name_sockets(self, port: int) -> list[socket]:
+        made = [await socket_of(host, datagrams=True) for host in self._hosts.hosts if host not in OUTSIDE]
+        for one in made:
+            one.bind(("127.0.0.1", port))
+        return made
 
     async def _land(self, edge: Edge, listen: str) -> str:
         """Where the destination's host takes connections for who is outside, at the edge's target."""

@@ -7,8 +7,11 @@ from typing import Any, TypeVar
 
 from tierdrill.lab.lab_config import LabConfigError, build
 
-MODES = ("pass", "delay", "blackhole", "reset")
+MODES = ("pass", "delay", "blackhole", "reset", "misdirect")
 ANY = "*"
+RESOLVER = "resolver"
+"""Where names are looked up, as the end of a link: `misdirect` is about a replica's name there."""
+
 DELAY_MS_MAX = 60_000.0
 _RANGES = {
     "delay_ms": (0.0, DELAY_MS_MAX),
@@ -52,6 +55,7 @@ class LinkRule:
     handshake_ms: float = 0.0  # only of new connections
     period_ms: float = 0.0  # where a black hole comes and goes: how long it takes to come again
     down_percent: float = 100.0  # the share of each period in which it is there
+    leads_to: str | None = None  # the replica whose address is given in place of the right one
     lease_s: float | None = None
     lease: str | None = None  # the name by which it is renewed
 
@@ -126,6 +130,8 @@ def parse_rule(document: Mapping[str, Any]) -> LinkRule:
     delays = (rule.delay_ms, rule.jitter_ms, rule.bandwidth_kbps, rule.loss_percent, rule.handshake_ms)
     if rule.mode == "delay" and not any(delays):
         raise RuleError("mode delay needs delay_ms, jitter_ms, bandwidth_kbps, loss_percent or handshake_ms")
+    if rule.mode == "misdirect" and (rule.source != RESOLVER or not rule.leads_to):
+        raise RuleError(f"mode misdirect needs source {RESOLVER} and leads_to")
     return rule
 
 

@@ -6,6 +6,7 @@ configuration has `namespaces`, by the kernel.
 
 import logging
 import resource
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from tierdrill.lab.network.agent_line import AgentRefused
 from tierdrill.lab.network.kernel_network import KernelFabric
 from tierdrill.lab.network.link_rules import RuleError, parse_edge, parse_rule
 from tierdrill.lab.network.proxy_network import Fabric, UnknownEdge
+from tierdrill.lab.network.resolver import serve_names
 from tierdrill.lab.serving import bind, run_program, serve_announced
 
 PROGRAM = "fabric"
@@ -75,6 +77,9 @@ async def run(config: Mapping[str, Any], ready_fd: int | None) -> None:
     fabric = KernelFabric(kept) if config.get("namespaces") else Fabric(kept)
     await fabric.restore()
     listener = bind(config.get("listen") or "127.0.0.1:0")
+    names = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    names.bind(listener.getsockname())
+    await serve_names(fabric, names)
     app = build_app(fabric, config["token"])
     await serve_announced(app, listener, PROGRAM, config.get("name", PROGRAM), ready_fd, *fabric.working())
 

@@ -14,13 +14,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tierdrill.lab.network.link_rules import Behaviour, Edge, LinkRule, behaviour
+from tierdrill.lab.dns_messages import NOERROR, NXDOMAIN, SERVFAIL, Answer
+from tierdrill.lab.network.link_rules import RESOLVER, Behaviour, Edge, LinkRule, behaviour
 from tierdrill.lab.network.pipes import Wire
 from tierdrill.lab.serving import BACKLOG, address_of, bind
 from tierdrill.process.identity import since_boot
 from tierdrill.process.safe_files import write_private
 
 log = logging.getLogger("tierdrill.fabric")
+
+
+TTL_S = 2
+"""For how long an answer of the resolver holds."""
 
 
 class UnknownEdge(LookupError):
@@ -80,6 +85,27 @@ class Fabric:
         known.close()
         self._keep()
         return True
+
+    def look_up(self, replica: str, source: str) -> Answer | None:
+        """Where a replica is, as the resolver tells the source; None: it says nothing."""
+        now = self._behaviour(Edge("", source, RESOLVER, ""))
+        if now.silent:
+            return None
+        if now.refused:
+            return Answer(SERVFAIL)
+        wrong = self._rules.get(LinkRule(RESOLVER, replica.partition(".")[0], "misdirect").key)
+        if wrong is not None and wrong.rule.leads_to is not None:
+            replica = wrong.rule.leads_to
+        known = self._edges.get(f"{source}>{replica}")
+        return Answer(NXDOMAIN) if known is None else Answer(NOERROR, self.reached(known), TTL_S)
+
+    def reached(self, edge: OpenEdge) -> str:
+        """Where an edge is for its source."""
+        return edge.listen
+
+    async def name_sockets(self, port: int) -> list[socket.socket]:
+        """One on the loopback of each host that has a network of its own, where it asks for names."""
+        return []
 
     def target(self, edge_id: str) -> str:
         """Where who serves behind an edge is reached from this machine, not through the network."""

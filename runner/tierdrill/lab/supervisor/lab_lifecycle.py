@@ -206,7 +206,7 @@ class Lab:
         self._model_stores[name] = (await self._start_program("store", name, config)).address
 
     async def _start_gateway(self, name: str) -> None:
-        controller = await self.edge(name, CONTROLLER, self.address(CONTROLLER))
+        controller, fabric = await self.edge(name, CONTROLLER, self.address(CONTROLLER)), self.address(FABRIC)
         # The store's members are where the controller is: what cuts that off cuts them off.
         store = [
             str((await self._put_edge(f"{name}%3E{member}", name, CONTROLLER, at))["listen"])
@@ -214,7 +214,7 @@ class Lab:
         ]
         # Clients know the address of its last start. They are on this machine, wherever the gateway is.
         with contextlib.closing(bind(self.processes.address(name) or "127.0.0.1:0")) as listener:
-            config = configs.gateway(self.config, controller, listener.fileno(), self.overrides, store)
+            config = configs.gateway(self.config, controller, listener.fileno(), self.overrides, store, fabric)
             await self._start_program("gateway", name, config, listener.fileno())
         await self._join("gateway", PROMETHEUS, name, self.address(name), {"gateway": name})
 

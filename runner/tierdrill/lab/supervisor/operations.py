@@ -15,6 +15,7 @@ from urllib.parse import quote
 import psutil
 
 from tierdrill.lab.lab_files import MARKER
+from tierdrill.lab.network.link_rules import RESOLVER
 from tierdrill.lab.node import gpu_errors
 from tierdrill.lab.node import kernel_log as kmsg
 from tierdrill.lab.supervisor.kernel_log_noise import Burst, KernelNoise
@@ -52,8 +53,7 @@ class Operations:
         self._nodes = {node.name: node for node in lab.config.nodes}
         self._locks = lab.locks
         self._off: set[str] = set()
-        self._noise = KernelNoise(lab.events)
-        self._stalls = NodeStalls(lab.processes, lab.events)
+        self._noise, self._stalls = KernelNoise(lab.events), NodeStalls(lab.processes, lab.events)
         self._receiver = (NOWHERE_URL, "none")
 
     def powered(self) -> dict[str, str]:
@@ -257,7 +257,7 @@ class Operations:
         return {"ok": True, "node": node, "exports": answer["exports"]}
 
     async def set_link(self, rule: Mapping[str, Any]) -> Answer:
-        hosts = self.hosts()
+        hosts = (*self.hosts(), *((RESOLVER, *self._lab.config.replica_names) if RESOLVER in rule.values() else ()))
         for end in ("source", "destination"):
             if rule.get(end) not in (*hosts, "*"):
                 raise Refused(f"{end}: got {rule.get(end)!r}, expected one of: {', '.join(hosts)} and *", 404)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tierdrill.lab.lab_config import LabConfig, NodeConfig
+from tierdrill.lab.network.resolver import PORT
 from tierdrill.lab.replica.language_model import checksums
 
 
@@ -61,11 +62,17 @@ def node(
 
 
 def gateway(
-    config: LabConfig, controller: str, listen_fd: int, overrides: Mapping[str, float], state_store: Sequence[str]
+    config: LabConfig,
+    controller: str,
+    listen_fd: int,
+    overrides: Mapping[str, float],
+    state_store: Sequence[str],
+    fabric: str,
 ) -> dict[str, Any]:
-    """A gateway's; `state_store` are the edges that lead to its members."""
+    """A gateway's; `state_store` are the edges that lead to its members, `fabric` is where names are asked for."""
     return {
         "controller": f"http://{controller}",
+        "resolver": fabric if config.means is None else f"127.0.0.1:{PORT}",
         "listen_fd": listen_fd,
         "share": len(config.gateways),
         "tiers": [asdict(tier) for tier in config.tiers],
