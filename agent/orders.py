@@ -26,15 +26,15 @@ from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
 import probe
-from drop import Drop
 from fault import REVERTED, Fault, Record, Refused
 from journal import Journal
 from kmsg import Lines
 from leases import AGAIN_S, Leases, Standing, dead, lease_of
+from link_delay import Shape
+from link_drop import Drop
 from namespaces import Network, end_child
 from processes import Process
 from sessions import Session
-from shape import Shape
 from signals import Crash, Hang
 from stall import Stall
 from stress import Stress

@@ -1,4 +1,4 @@
-"""Packets dropped, or TCP connections refused, between a network and its peers."""
+"""Packets lost (a share of them, or all), or TCP connections refused, between a network and its peers."""
 
 from __future__ import annotations
 
