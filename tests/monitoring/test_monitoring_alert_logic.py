@@ -260,6 +260,20 @@ class TestReplica:
         expected = [*_fires_at(14, drift, drifted), Expected(20, damage, damaged), *never(damage, 36, 39)]
         check_scenario(tmp_path, series, expected)
 
+    @pytest.mark.parametrize(("lasts_s", "replica", "fires"), [(5.0, 1, 0), (FAULT_S, 1, 1), (FAULT_S, 0, 0)])
+    def test_golden_requests_tell_what_no_replica_does(
+        self, tmp_path: Path, lasts_s: float, replica: float, fires: int
+    ) -> None:
+        own = 'replica="assistant-1",node="node-2",gpu="0",model="assistant",tier="critical",answers="a"'
+        golden = 'tierdrill_golden_answer_right{gateway="gateway-%s",tier="critical",model="assistant"}'
+        series: Series = {
+            golden % "a": constant(1, TOTAL_S),
+            golden % "b": between(10, 10 + lasts_s, TOTAL_S, 0, 1),
+            f"tierdrill_replica_answers_right{{{own}}}": constant(replica, TOTAL_S),
+        }
+        wanted = firing("TierAnswersWrong", tier="critical", model="assistant", severity="page")
+        check_scenario(tmp_path, series, _fires_at(16, wanted, fires))
+
     @pytest.mark.parametrize(("lasts_s", "state", "fires"), [(BLIP_S, 1, 0), (FAULT_S, 1, 1), (FAULT_S, 0, 0)])
     def test_a_cold_start_without_weights(self, tmp_path: Path, lasts_s: float, state: float, fires: int) -> None:
         labels = 'replica="assistant-1",node="node-2",model="assistant",tier="critical",store="store-a"'

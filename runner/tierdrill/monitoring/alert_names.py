@@ -11,6 +11,7 @@ INFRASTRUCTURE_LABELS: Mapping[str, tuple[str, ...]] = {
     "StalledReplica": ("replica", "node", "model", "tier", "severity"),
     "ReplicaAnswersWrong": ("replica", "node", "model", "tier", "severity"),
     "ModelAnswersDrifted": ("model", "tier", "severity"),
+    "TierAnswersWrong": ("tier", "model", "severity"),
     "ColdStartBlocked": ("replica", "node", "model", "tier", "store", "reason", "severity"),
     "ReplicaEjected": ("replica", "node", "model", "tier", "severity"),
     "CircuitOpen": ("model", "severity"),

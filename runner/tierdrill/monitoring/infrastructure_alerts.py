@@ -22,6 +22,7 @@ HOLD_S: Mapping[str, float] = {
     "StalledReplica": 3.0,
     "ReplicaAnswersWrong": 4.0,
     "ModelAnswersDrifted": 4.0,
+    "TierAnswersWrong": 6.0,
     "ColdStartBlocked": 3.0,
     "ReplicaEjected": 5.0,
     "CircuitOpen": 3.0,
@@ -55,6 +56,7 @@ is seen true for at most D plus one scrape, so `for` must exceed that:
 - ReplicaDown, StalledReplica, ColdStartBlocked, CircuitOpen, those of GPUs, RouterFailsClosed, RouterFailsOpen: a
   blip of 1.5 s, 0.4 s to take it back and report it, a scrape: under 3 s.
 - ReplicaAnswersWrong, ModelAnswersDrifted: the same and one round of golden prompts (1 s), for it shows in them only.
+- TierAnswersWrong: the same and a round of golden requests through the gateways (2 s, and 2 s for a late answer).
 - ReplicaEjected: the first ejection lasts 2 s, its trial ends it or begins one of 4 s; SCRAPES_BETWEEN_EJECTIONS come
   on top.
 - NetworkDegraded, EndpointUnreachable, EndpointMisdirected: the same and one probe period (0.5 s), for it shows in the
@@ -163,6 +165,14 @@ def infrastructure_alerts(clock: Clock, slower_s: float = 0.0) -> list[dict[str,
             " alike: no memory is bad, other weights are loaded than those that were reviewed. Roll back what was"
             " released last (a tag that moved, a quantization, an adapter). To replace replicas would load the same"
             " weights again.",
+        ),
+        _alert(
+            "TierAnswersWrong",
+            f"max by (tier, model) (tierdrill_golden_answer_right == bool 0) == 1 unless on (model, tier) {_WRONG}",
+            "page",
+            "Customers of tier {{ $labels.tier }} are answered wrongly by model {{ $labels.model }}",
+            "Golden requests through the gateways are answered otherwise than reviewed, though every replica is right."
+            " Compare the gateways (tierdrill_golden_answer_right), and roll back what was released to them last.",
         ),
         _alert(
             "ColdStartBlocked",

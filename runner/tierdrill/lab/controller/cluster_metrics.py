@@ -42,12 +42,15 @@ class ReplicaSeen:
 
 @dataclass(frozen=True)
 class Seen:
-    """Everything at one moment. `desired` slots are by tier and model, `moves` by replica and reason."""
+    """Everything at one moment. `desired` slots are by tier and model, `moves` by replica and reason; `golden` is by
+    gateway, tier and model: whether the last golden request there was answered rightly, None where it is not known.
+    """
 
     nodes: tuple[NodeSeen, ...]
     replicas: tuple[ReplicaSeen, ...]
     desired: Mapping[tuple[str, str], int]
     moves: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    golden: Mapping[tuple[str, str, str], bool | None] = field(default_factory=dict)
 
 
 class ControlPlane(Protocol):
@@ -68,6 +71,15 @@ class ClusterCollector(Collector):
         yield from _replicas(seen)
         yield _slots(seen)
         yield _gpu_ranks(seen)
+        golden = GaugeMetricFamily(
+            "tierdrill_golden_answer_right",
+            "The last golden request of a tier through a gateway was answered rightly.",
+            labels=("gateway", "tier", "model"),
+        )
+        for where, right in sorted(seen.golden.items()):
+            if right is not None:
+                golden.add_metric(where, float(right))
+        yield golden
 
 
 def _nodes(seen: Seen) -> Iterable[Metric]:

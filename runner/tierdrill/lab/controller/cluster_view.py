@@ -156,7 +156,8 @@ class CoreSeen:
         for held in core.held.values():
             desired[held.config.tier, held.config.model] += held.config.slots
         nodes = tuple(_node_seen(node) for node in core.nodes.values())
-        return Seen(nodes, tuple(_replica_seen(core, held) for held in core.held.values()), desired, core.moves)
+        replicas = tuple(_replica_seen(core, held) for held in core.held.values())
+        return Seen(nodes, replicas, desired, core.moves, core.golden)
 
 
 def _node_seen(node: Node) -> NodeSeen:

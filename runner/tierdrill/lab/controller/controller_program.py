@@ -145,6 +145,11 @@ def build_app(controller: Controller, token: str) -> Starlette:
         controller.tell()
         return {"ok": True, "revision": core.revisions[at["model"]]}
 
+    def put_golden(_: At, said: Json) -> Json:
+        of = (str(said["tier"]), str(said["model"]))
+        core.golden |= {(str(gateway), *of): right for gateway, right in said["right"].items()}
+        return {"ok": True}
+
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(controller.registry), media_type="text/plain; version=1.0.0; charset=utf-8")
 
@@ -161,6 +166,7 @@ def build_app(controller: Controller, token: str) -> Starlette:
             route("POST", "/v1/remedies/{verb}", lambda at, said: controller.remedy(at["verb"], said)),
             route("PUT", "/v1/fabric", put_fabric),
             route("PUT", "/v1/models/{model}/revision", put_revision),
+            route("PUT", "/v1/golden", put_golden),
             Route("/metrics", metrics),
             Route("/healthz", health),
         ]

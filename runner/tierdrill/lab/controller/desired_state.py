@@ -37,6 +37,7 @@ class Core:
         self.nodes = {name: Node(name, dict(gpus), silent_since=now) for name, gpus in config.nodes.items()}
         self.held = {replica.name: Held(replica) for replica in config.replicas}
         self.revisions = {model: next(iter(published)) for model, published in config.revisions.items()}
+        self.golden: dict[tuple[str, str, str], bool | None] = {}  # see `Seen`
         self.moves: dict[tuple[str, str], int] = {}
         self.events: deque[dict[str, Any]] = deque(maxlen=EVENTS_KEPT)
         self._event_sequence = 0

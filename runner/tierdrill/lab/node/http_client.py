@@ -21,11 +21,11 @@ class HttpError(OSError):
 
 
 class JsonClient:
-    def __init__(self, address: str, token: str | None = None) -> None:
+    def __init__(self, address: str, token: str | None = None, headers: Mapping[str, str] = {}) -> None:
         self.address = address.removeprefix("http://").rstrip("/")
         host, _, port = self.address.rpartition(":")
         self._host, self._port = host, int(port)
-        self._headers = [("Host", self.address)]
+        self._headers = [("Host", self.address), *headers.items()]
         if token is not None:
             self._headers.append(("Authorization", f"Bearer {token}"))
         self._stream: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None

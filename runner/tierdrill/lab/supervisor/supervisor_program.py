@@ -19,6 +19,7 @@ from tierdrill.lab.lab_config import LabConfig, build, check
 from tierdrill.lab.lab_files import LOCK_FILE, LOG_FILE, LabState, ProcessRecord, make_lab_folder, write_state
 from tierdrill.lab.serving import address_of, bind, configure_logging, serve
 from tierdrill.lab.supervisor.control_api import build_app
+from tierdrill.lab.supervisor.golden_requests import keep_asking
 from tierdrill.lab.supervisor.lab_events import EventLog
 from tierdrill.lab.supervisor.lab_lifecycle import Lab
 from tierdrill.lab.supervisor.operations import Operations
@@ -89,7 +90,11 @@ async def run(document: Mapping[str, Any], ready_fd: int | None) -> int:
         if not serving.done():
             starting.result()
             announce_ready(ready_fd, PROGRAM, config.name, state.address)
-            await serving
+            asking = asyncio.create_task(keep_asking(lab))
+            try:
+                await serving
+            finally:
+                asking.cancel()
         return 0
     except (SpawnError, CallFailed, TimeoutError, OSError) as error:
         _log.error("the lab did not start: %s: %s", type(error).__name__, error)
