@@ -411,6 +411,25 @@ class TestWithdrawn:
         check_scenario(tmp_path, series, _fires_at(13, alert, fires))
 
 
+class TestKvCache:
+    @pytest.mark.parametrize(
+        ("lasts_s", "used", "fires"), [(BLIP_S + 0.5, 1.0, 0), (FAULT_S, 1.0, 1), (FAULT_S, 0.85, 0)]
+    )
+    def test_a_cache_that_stays_full_opens_a_ticket(
+        self, tmp_path: Path, lasts_s: float, used: float, fires: int
+    ) -> None:
+        where = 'replica="assistant-1",node="node-2",gpu="1",model="assistant",tier="critical",answers="a"'
+        cache = between(10, 10 + lasts_s, TOTAL_S, used, 0.4)
+        series = {
+            **_alive(),
+            'vllm:kv_cache_usage_perc{model_name="assistant",replica="assistant-1"}': cache,
+            'vllm:kv_cache_usage_perc{model_name="assistant",replica="assistant-2"}': constant(0.5, TOTAL_S),
+            f"tierdrill_replica_answers_right{{{where}}}": constant(1, TOTAL_S),
+        }
+        alert = firing("KvCachePressure", node="node-2", gpu="1", severity="ticket")
+        check_scenario(tmp_path, series, [*never(alert, 5, 15), Expected(19, alert, fires), Expected(39, alert, 0)])
+
+
 class TestPcieReplays:
     @pytest.mark.parametrize(
         ("lasts_s", "per_second", "fires"), [(BLIP_S + 0.5, 20, 0), (FAULT_S, 20, 1), (FAULT_S, 0.1, 0)]

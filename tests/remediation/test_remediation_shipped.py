@@ -27,6 +27,7 @@ SILENT = {"source": "node-2"}
 UNSEEN: Facts = {("exporter.lost", "node-2"): True}
 STORE = {"store": "state-store"}
 LEADERLESS: Facts = {("store.quorum", "state-store"): False}
+HELD: Facts = {("gpu.memory_held", "node-2/0"): True}
 ROUTER = {"gateway": "gateway-a"}
 TIER = {"tier": "critical"}
 CLOSED: Facts = {("gateway.router", "gateway-a"): "fails-closed", ("gateway.serves", "gateway-a"): False}
@@ -51,6 +52,7 @@ class Platform(FakePort):
             ("tier.shed", "best-effort"): 0.0,
             ("link.weight", "gateway-a>node-2"): 1.0,
             ("gpu.weight", "node-2/0"): 1.0,
+            ("gpu.memory_held", "node-2/0"): False,
             ("gateway.router", "gateway-a"): "picking",
             ("gateway.serves", "gateway-a"): True,
             ("exporter.lost", "node-2"): False,
@@ -76,6 +78,7 @@ def _effects(action: str, arguments: dict[str, Any]) -> Facts:
         "reschedule": lambda: {("tier.ready_share", tier): 1.0 for tier in arguments["tiers"]},
         "cordon": lambda: {("node.cordoned", arguments["node"]): True},
         "uncordon": lambda: {("node.cordoned", arguments["node"]): False},
+        "end-memory-hog": lambda: {("gpu.memory_held", "node-2/0"): False},
         "drain": lambda: {("tier.ready_share", "critical"): 1.0},
         "power-cycle": lambda: {("gpu.state", f"{arguments['node']}/0"): "healthy"},
         "rebalance": dict,
@@ -151,6 +154,7 @@ def test_they_are_valid_with_the_alerts_we_raise() -> None:
         "deweight-gpu",
         "drain-and-reboot-gpu-node",
         "drain-and-reset-gpu",
+        "end-memory-hog",
         "evict-stranded",
         "kill-and-replace",
         "load-from-mirror",
@@ -209,6 +213,7 @@ OFF_BUS = {("gpu.state", "node-2/0"): "fallen_off_bus", ("tier.ready_share", "cr
         ),
         ("RowRemapFailed", GPU, FAILING, ("retire-gpu", "node-2/0"), ["drain", "notify"]),
         ("GpuAllocatableDrop", GPU, {}, ("evict-stranded", "node-2/0"), ["drain", "notify"]),
+        ("KvCachePressure", GPU, HELD, ("end-memory-hog", "node-2/0"), ["end-memory-hog"]),
         ("GpuThermalThrottle", GPU, {}, ("deweight-gpu", "node-2/0"), ["set-weight", "set-weight"]),
         ("NetworkDegraded", LINK, {}, ("shift-traffic", "gateway-a>node-2"), ["set-weight", "set-weight"]),
         ("RouterFailsClosed", ROUTER, CLOSED, ("reopen-router", "gateway-a"), ["set-flag", "restart-gateway"]),
@@ -253,6 +258,7 @@ def test_critical_is_moved_before_standard() -> None:
         ("GpuFallenOffBus", GPU, {}),
         ("GpuFallenOffBus", GPU, {**OFF_BUS, ("nodes.ready_share", ""): 0.67}),
         ("GpuUnhealthy", GPU, {}),
+        ("KvCachePressure", GPU, {}),
         ("GpuUnhealthy", GPU, {**FAILING, ("nodes.ready_share", ""): 0.67}),
         ("NetworkDegraded", LINK, LOST),
         ("GpuThermalThrottle", GPU, LOST),

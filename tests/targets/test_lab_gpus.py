@@ -26,12 +26,16 @@ from tierdrill.lab.lab_config import GpuConfig
 from tierdrill.lab.node import gpu_errors as gpu
 from tierdrill.lab.node import kernel_log as kmsg
 from tierdrill.lab.node.emulated_gpus import GpuBoard, GpuUser
+from tierdrill.lab.replica.language_model import Model
+from tierdrill.lab.replica.replica_metrics import ReplicaMetrics
+from tierdrill.lab.replica.serving_engine import Engine, GpuView
 from tierdrill.process import spawn as spawn
 from tierdrill.process.identity import identify
 from tierdrill.targets.base import Proof, TargetError
 from tierdrill.targets.lab import gpu_clocks
 from tierdrill.targets.lab.fault_port import LAB_FAULTS
 from tierdrill.targets.lab.faults.gpu_fallen_off_bus import FAULT as OFF_BUS
+from tierdrill.targets.lab.faults.gpu_memory_exhaustion import memory_is_held
 from tierdrill.targets.lab.faults.gpu_thermal_throttle import FAULT as THROTTLE
 from tierdrill.targets.lab.token_rate import Rate, measure, seconds_per_token
 
@@ -61,7 +65,8 @@ class Lab:
         self.board.poll()
 
     def state(self) -> dict[str, Any]:
-        replica = {"model": "assistant", "node": "node-1", "gpu": 0, "ready": True, "address": self.address}
+        place = {"node": "node-1", "gpu": 0, "address": self.address}
+        replica = {"name": "assistant-0", "model": "assistant", "ready": True, **place}
         gpus = self.board.heartbeat()
         return {
             "nodes": [{"name": "node-1", "ready": True, "boot_id": "b1", "gpus": gpus}],
@@ -344,6 +349,30 @@ def test_a_gpu_that_is_not_offered_is_counted_out_by_the_control_plane(tmp_path:
     assert lab.board.heartbeat()[0]["state"] == "healthy"
     node = Node("node-1", {0: 80.0, 1: 80.0}, ready=True, gpu_reports={0: lab.board.heartbeat()[0]})
     assert [node.gpu_usable(index) for index in (0, 1)] == [False, True]
+    fault.revert(client, p)
+    fault.revert(client, p)
+    assert fault.gone(client, p).seen
+
+
+def test_a_replica_says_for_how_many_it_has_memory(tmp_path: Path, endpoint: Endpoint) -> None:
+    lab, fault = Lab(tmp_path, endpoint.address), LAB_FAULTS["gpu-memory-exhaustion"]
+    engine = Engine(
+        Model(1, 64), GpuView(lab.board.state_file(0), 0.0), ReplicaMetrics("assistant", "assistant-0"),
+        slots=4, prefill_ms_per_token=0.0, decode_ms_per_token=0.0,
+    )  # fmt: skip
+    endpoint.answer = lambda asked: Answer(200, json.dumps({"slots": engine.room()}).encode())
+    client = cast(LabClient, lab)
+    p = checked_parameters("gpu-memory-exhaustion", {"node": "node-1"})
+    with pytest.raises(TargetError, match="no replica serves on GPU node-1/0"):
+        fault.bind(cast(LabClient, Lab(tmp_path, None)), lab.state(), p)
+    p |= fault.bind(client, lab.state(), p)
+    assert p["room"] == {"assistant-0": 4}
+    assert fault.gone(client, p).seen and not fault.landed(client, p).seen and not memory_is_held(client, "node-1/0")
+    fault.inject(client, p)
+    assert fault.landed(client, p).seen and not fault.gone(client, p).seen and memory_is_held(client, "node-1/0")
+    lab.board.boot("b2")
+    assert fault.gone(client, p).seen, "a reboot ends the process"
+    fault.inject(client, p)
     fault.revert(client, p)
     fault.revert(client, p)
     assert fault.gone(client, p).seen

@@ -21,6 +21,7 @@ INFRASTRUCTURE_LABELS: Mapping[str, tuple[str, ...]] = {
     "GpuThermalThrottle": ("node", "gpu", "UUID", "severity"),
     "PcieReplayHigh": ("node", "gpu", "UUID", "severity"),
     "GpuAllocatableDrop": ("node", "gpu", "UUID", "severity"),
+    "KvCachePressure": ("node", "gpu", "severity"),
     "RowRemapPending": ("node", "gpu", "UUID", "severity"),
     "RowRemapFailed": ("node", "gpu", "UUID", "severity"),
     "NetworkDegraded": ("node", "gateway", "severity"),

@@ -22,6 +22,11 @@ _XID_79 = 'DCGM_EXP_XID_ERRORS_COUNT{xid="79"}'
 _REMAP_FAILED = "DCGM_FI_DEV_ROW_REMAP_FAILURE > 0"
 # Both have an alert of their own: a reset does not help, or is not enough.
 _UNHEALTHY = f"DCGM_EXP_GPU_HEALTH_STATUS >= 20 unless on (UUID) {_XID_79} > 0 unless on (UUID) {_REMAP_FAILED}"
+# Where a replica is its node says, and how full its cache is it says itself.
+_CACHE_FULL = (
+    "max by (node, gpu) (max by (replica) (avg_over_time(vllm:kv_cache_usage_perc[%s]))"
+    " * on (replica) group_right () (tierdrill_replica_answers_right >= bool 0)) > 0.9"
+)
 # A GPU that works hard is at its power limit (event reason 0x04) all the time; one that is capped is slow as well.
 _CAPPED = (
     "DCGM_FI_DEV_SM_CLOCK < 0.7 * max_over_time(DCGM_FI_DEV_SM_CLOCK[10m])"
@@ -80,6 +85,16 @@ def gpu_alerts(clock: Clock) -> list[Rule]:
             "The device plugin does not count the GPU ({{ $labels.UUID }}) any more though its health is good. What has"
             " it serves on, and cannot be started there again once it ends; nothing moves it by itself. Move it away,"
             " then restart the device plugin: it does not take a GPU back by itself.",
+        ),
+        (
+            "KvCachePressure",
+            _CACHE_FULL % promql_duration(scaled("5m", clock)),
+            "ticket",
+            "KV caches on GPU {{ $labels.gpu }} of {{ $labels.node }} are full",
+            "A replica there has had no room for further requests for a while: it preempts, the least important first,"
+            " and answers come late without an error. See who holds memory of the GPU (nvidia-smi"
+            " --query-compute-apps): end what is none of its replicas. If nobody does, it is load: cap best effort."
+            " A restart of the replicas would lose what they serve, and they might not find their memory again.",
         ),
         (
             "RowRemapPending",

@@ -33,6 +33,7 @@ HOLD_S: Mapping[str, float] = {
     "PcieReplayHigh": 6.0,
     "RowRemapFailed": 3.0,
     "RowRemapPending": 3.0,
+    "KvCachePressure": 5.0,
     "GpuAllocatableDrop": 3.0,
     "NetworkDegraded": 3.5,
     "EndpointUnreachable": 3.5,
@@ -61,7 +62,7 @@ is seen true for at most D plus one scrape, so `for` must exceed that:
   on top.
 - NetworkDegraded, EndpointUnreachable, EndpointMisdirected: the same and one probe period (0.5 s), for it shows in the
   probes only. ResolverFailing: the same, for gateways ask again every half second.
-- PcieReplayHigh: the same and the window over which replays are counted (3 s in the lab), for each is in it that long.
+- PcieReplayHigh, KvCachePressure: the same and the window they look at (3 s in the lab): what was is in it so long.
 - NodeNotReady, ServingCapacityLow: 2 s suffice, as the control plane's own grace (2 s without a heartbeat) has passed
   before. Both have the same value on purpose: a node's loss is both, and the playbook that the first one starts ends
   the second.

@@ -41,6 +41,7 @@ FACTS: Mapping[str, Fact] = {
             "what the node's agent says of the GPU",
         ),
         Fact("gpu.weight", "gpu", A_SHARE, "its weight at the gateway that still sends most there"),
+        Fact("gpu.memory_held", "gpu", YES_OR_NO, "a process that is none of its replicas holds memory of it"),
         Fact("tier.ready_share", "tier", A_SHARE, "ready replicas of the tier, of all it has"),
         Fact("tier.shed", "tier", A_SHARE, "the part of its requests that a gateway turns away, the most of all"),
         Fact("tier.unplaced", "tier", A_NUMBER, "its replicas that found no place", "replicas"),

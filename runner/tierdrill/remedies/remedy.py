@@ -103,7 +103,7 @@ class RemedyKind:
     - `tier_rule` is the rule of the tiers that it may break. `harmless` gives something back or only tells somebody.
     - `repeats`: to do it twice is more than to do it once. `ends_replicas`: replicas end by it, and begin elsewhere.
     - `needs` is what not every deployment offers: gateways' settings, nodes' power, exporters, a store, monitoring, a
-      say in where models come from.
+      say in where models come from, others' processes.
     """
 
     name: str
@@ -122,7 +122,7 @@ class RemedyKind:
     harmless: bool = False
     repeats: bool = False
     ends_replicas: bool = False
-    needs: Literal["", "gateway", "power", "exporter", "store", "monitoring", "models"] = ""
+    needs: Literal["", "gateway", "power", "exporter", "store", "monitoring", "models", "processes"] = ""
     in_playbooks: bool = True
     any_arguments: bool = False
 

@@ -332,6 +332,8 @@ class _Service:
         headers = {name: given[name] for name in FORWARDED if plain(given.get(name))}
         headers["x-request-id"] = self._request_id
         headers["x-tier"] = self._call.policy.name
+        if self._core.flags.priority_queue:  # a replica that is short of memory keeps to it
+            headers["x-tier-rank"] = str(self._call.policy.rank)
         return headers
 
 

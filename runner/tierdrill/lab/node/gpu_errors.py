@@ -18,6 +18,7 @@ HEALTHY = "healthy"
 XID_ERROR, DEFECTIVE = "xid_error", "defective"  # what an XID leaves behind, until a reset or for good
 VOLATILE_MODES = ("lost", "fallen_off_bus", "ecc_uncorrectable", XID_ERROR)  # a reboot of the node clears them
 MODES = (HEALTHY, *VOLATILE_MODES, DEFECTIVE)
+_UNTIL_REBOOT = ("xid", "row_remap_pending", "kv_cache_taken")
 OFF_BUS_MODES = ("lost", "fallen_off_bus")  # the device answers nobody any more: no telemetry either
 _DEFAULT_XID = {"fallen_off_bus": 79, "ecc_uncorrectable": 48}
 _RANGES: Mapping[str, tuple[float, float]] = {
@@ -27,6 +28,7 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "clock_factor": (0, 1),
     "utilization": (0, 100),
     "pcie_replays_per_s": (0, 10_000),
+    "kv_cache_taken": (0, 0.99),
 }
 _T = TypeVar("_T")
 XID_WINDOW_S = 300.0
@@ -55,6 +57,7 @@ class Settings:
     utilization: float | None = None
     throttle: str | None = None
     pcie_replays_per_s: float = 0.0
+    kv_cache_taken: float = 0.0  # by a process that is none of its replicas
     row_remap_failed: bool = False
     row_remap_pending: bool = False
     allocatable: bool = True
@@ -151,7 +154,7 @@ def change_overrides(
 
 
 def without_volatile(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The document after a reboot: volatile modes are gone, and Xids, which are events; a hot room, say, stays."""
+    """The document after a reboot: volatile modes are gone, Xids, which are events, and processes; a hot room stays."""
 
     def cleared(values: Any) -> Any:
         if not isinstance(values, Mapping):
@@ -159,7 +162,7 @@ def without_volatile(document: Mapping[str, Any]) -> dict[str, Any]:
         return {
             key: value
             for key, value in values.items()
-            if key not in ("xid", "row_remap_pending") and not (key == "mode" and value in VOLATILE_MODES)
+            if key not in _UNTIL_REBOOT and not (key == "mode" and value in VOLATILE_MODES)
         }
 
     return {
@@ -215,6 +218,7 @@ def state_document(spec: GpuConfig, tracked: Tracked) -> dict[str, Any]:
         "mode": tracked.settings.mode,
         "xid": tracked.settings.effective_xid,
         "clock_factor": tracked.settings.clock_factor,
+        "kv_cache_taken": tracked.settings.kv_cache_taken,
         "tripped_at": tracked.tripped_at,
         "contained": tracked.settings.contained,
     }

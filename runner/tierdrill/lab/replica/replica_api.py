@@ -1,7 +1,7 @@
 """The wire shapes of a replica: OpenAI completions and Open Inference Protocol v2, as pure functions."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,12 @@ class Ask:
 
 
 _NO_LIMITS = Limits()
+
+
+def rank_of(headers: Iterable[tuple[bytes, bytes]], own: int) -> int:
+    """The rank of a request's tier, as the gateway says it; the replica's own of what comes by another way."""
+    told = dict(headers).get(b"x-tier-rank", b"")
+    return int(told) if told.isdigit() and len(told) < 4 else own
 
 
 def parse_completion(document: Mapping[str, Any], model: str, *, chat: bool, limits: Limits = _NO_LIMITS) -> Ask:

@@ -23,7 +23,7 @@ class ReplicaMetrics:
 
         self._running = gauge("vllm:num_requests_running", "Requests being served.")
         self._waiting = gauge("vllm:num_requests_waiting", "Requests waiting for a slot.")
-        self._cache = gauge("vllm:kv_cache_usage_perc", "Used part of the KV cache, 1 is full; here busy slots.")
+        self._cache = gauge("vllm:kv_cache_usage_perc", "Used part of the KV cache, 1 is full; here by slots.")
         self._first_token = histogram("vllm:time_to_first_token_seconds", "Time to first token.", _LATENCY_BUCKETS)
         self._per_token = histogram(
             "vllm:request_time_per_output_token_seconds", "Mean time per output token of a request.", _TOKEN_BUCKETS
@@ -40,6 +40,8 @@ class ReplicaMetrics:
         )
         self._success = success.labels(*labels, "length")
         self._aborted = success.labels(*labels, "abort")
+        preemptions = Counter("vllm:num_preemptions", "Requests put back to wait.", _LABELS, registry=registry)
+        self._preemptions = preemptions.labels(*labels)
         errors = Counter("tierdrill_replica_errors", "Requests failed, by kind.", (*_LABELS, "kind"), registry=registry)
         self._cuda_errors = errors.labels(*labels, "cuda_error")
 
@@ -49,10 +51,14 @@ class ReplicaMetrics:
         placed = Gauge("tierdrill_gpu_tier_rank", told, ("node", "gpu", "tier"), registry=self._registry)
         placed.labels(node, str(gpu), tier).set(rank)
 
-    def occupancy(self, running: int, waiting: int, slots: int) -> None:
+    def occupancy(self, running: int, waiting: int, cache_used: float) -> None:
         self._running.set(running)
         self._waiting.set(waiting)
-        self._cache.set(running / slots)
+        self._cache.set(cache_used)
+
+    def preempted(self) -> None:
+        """A request that ran waits again."""
+        self._preemptions.inc()
 
     def first_token(self, seconds: float) -> None:
         self._first_token.observe(seconds)

@@ -129,11 +129,12 @@ class Replica:
                 chat = path == "/v1/chat/completions"
                 document = api.parse_object(await _body(receive))
                 ask = api.parse_completion(document, model, chat=chat, limits=self._limits)
-                await self._complete(ask, receive, send, chat=chat)
+                await self._complete(ask, api.rank_of(scope["headers"], self.config.rank), receive, send, chat=chat)
             case ("POST", _) if path.startswith("/v2/models/") and path.endswith("/infer"):
                 asked = path.removeprefix("/v2/models/").removesuffix("/infer")
                 document = api.parse_object(await _body(receive))
-                await self._infer(api.parse_infer(document, asked, model, self._limits), receive, send)
+                ask = api.parse_infer(document, asked, model, self._limits)
+                await self._infer(ask, api.rank_of(scope["headers"], self.config.rank), receive, send)
             case ("GET", "/v2/health/ready" | "/health"):
                 await self._ready(send)
             case ("GET", "/v2/health/live"):
@@ -163,11 +164,11 @@ class Replica:
             case _:
                 raise api.BadRequest(f"no {method} {path} here", 404, "NotFoundError")
 
-    async def _complete(self, ask: api.Ask, receive: Receive, send: Send, *, chat: bool) -> None:
+    async def _complete(self, ask: api.Ask, rank: int, receive: Receive, send: Send, *, chat: bool) -> None:
         self._errors.fail()
         request_id, created, model = self._next_id("cmpl"), int(time.time()), self.config.model
         if not ask.stream:
-            text = await _unless_disconnected(self._whole(ask), receive)
+            text = await _unless_disconnected(self._whole(ask, rank), receive)
             await self._json(send, 200, api.completion(request_id, model, created, text, ask, chat=chat))
             return
 
@@ -179,7 +180,7 @@ class Replica:
                 return {"type": "http.response.body", "body": api.sse(document), "more_body": True}
 
             started = False
-            pieces = self.engine.answer(ask)
+            pieces = self.engine.answer(ask, rank)
             try:
                 async with contextlib.aclosing(pieces):
                     async for piece in pieces:
@@ -202,20 +203,20 @@ class Replica:
 
         await _unless_disconnected(stream(), receive)
 
-    async def _infer(self, ask: api.Ask, receive: Receive, send: Send) -> None:
+    async def _infer(self, ask: api.Ask, rank: int, receive: Receive, send: Send) -> None:
         self._errors.fail()
-        text = await _unless_disconnected(self._whole(ask), receive)
+        text = await _unless_disconnected(self._whole(ask, rank), receive)
         await self._json(send, 200, api.inference(self._next_id("infer"), self.config.model, text, ask))
 
-    async def _whole(self, ask: api.Ask) -> str:
-        pieces = self.engine.answer(ask)
+    async def _whole(self, ask: api.Ask, rank: int) -> str:
+        pieces = self.engine.answer(ask, rank)
         async with contextlib.aclosing(pieces):
             return " ".join([piece async for piece in pieces])
 
     async def _ready(self, send: Send) -> None:
         error = self._unloaded or self.gpu.error()
         document: dict[str, Any] = {"ready": error is None}
-        document |= {"running": self.engine.running, "waiting": self.engine.waiting, "slots": self.engine.slots}
+        document |= {"running": self.engine.running, "waiting": self.engine.waiting, "slots": self.engine.room()}
         if error is not None:
             document["reason"] = error
         await self._json(send, 200 if error is None else 503, document)

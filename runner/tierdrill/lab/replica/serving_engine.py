@@ -1,13 +1,16 @@
-"""How a replica serves: a fixed number of slots, a queue in front of them, and time that depends on its GPU.
+"""How a replica serves: slots, as many as its KV cache has room for, a queue in front of them, and time that depends on
+its GPU.
 
 The answer is really computed by the model; the time a GPU would have taken is spent in timers, at `clock_factor`.
 """
 
 import asyncio
+import bisect
 import json
 import os
 import time
 from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +58,31 @@ class GpuView:
         """How fast the GPU runs, 1 being full speed."""
         return max(float(self.state().get("clock_factor", 1.0)), _CLOCK_FACTOR_MIN)
 
+    def kv_cache_taken(self) -> float:
+        """The share of the KV cache, 0 to 1, whose memory somebody else has."""
+        return float(self.state().get("kv_cache_taken", 0.0))
+
+
+@dataclass(eq=False)
+class _Request:
+    """One that has a slot, or waits for one. `wake` is what it waits for: its turn, or the time of its next piece."""
+
+    order: tuple[int, int]  # its rank, and when it came
+    runs: bool = False
+    preempted: bool = False  # and what it had in the cache with it
+    wake: asyncio.Future[None] | None = None
+
+    def woken(self) -> None:
+        if self.wake is not None and not self.wake.done():
+            self.wake.set_result(None)
+
 
 class Engine:
-    """Slots, queue and service time around a model."""
+    """Slots, queue and service time around a model.
+
+    While the KV cache has less room than there are slots, the most important request goes first, and takes the place of
+    a less important one that runs: that one waits again, and what it had in the cache is computed again.
+    """
 
     def __init__(
         self,
@@ -72,21 +97,35 @@ class Engine:
         self.model = model
         self.gpu = gpu
         self.slots = slots
-        self.running = 0
-        self.waiting = 0
         self._metrics = metrics
-        self._free = asyncio.Semaphore(slots)  # wakes waiters in the order they came
+        self._running: list[_Request] = []
+        self._waiting: list[_Request] = []  # in the order they will be served
+        self._came = 0
         self._prefill_s = prefill_ms_per_token / 1000
         self._decode_s = decode_ms_per_token / 1000
 
-    async def answer(self, ask: Ask) -> AsyncGenerator[str, None]:
+    @property
+    def running(self) -> int:
+        return len(self._running)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    def room(self) -> int:
+        """How many requests the KV cache has room for: all slots, unless somebody else has its memory."""
+        return max(1, int(self.slots * (1.0 - self.gpu.kv_cache_taken())))
+
+    async def answer(self, ask: Ask, rank: int = 0) -> AsyncGenerator[str, None]:
         """Pieces of the answer as they become due; joined by spaces they are the whole answer.
 
-        Cancelling frees the slot. A request that is not streamed comes in one piece.
+        Cancelling frees the slot. A request that is not streamed comes in one piece. `rank` 1 is the most important.
         """
         arrived = time.monotonic()
-        await self._enter()
+        self._came += 1
+        request = _Request((rank, self._came))
         try:
+            await self._enter(request)
             self._check_gpu()
             due = time.monotonic() + self._prefill_s * len(ask.prompt_tokens) / self.gpu.clock_factor()
             tokens = self.model.stream(self.model.read(ask.prompt_tokens))
@@ -96,7 +135,10 @@ class Engine:
             while left > 0:
                 size = self._piece_size(ask, left, first=first_at is None)
                 due += self._decode_s * size / self.gpu.clock_factor()
-                await asyncio.sleep(max(0.0, due - time.monotonic()))
+                while not await self._still_runs_at(due, request):
+                    await self._enter(request)
+                    again = self._prefill_s * (len(ask.prompt_tokens) + ask.max_tokens - left) + self._decode_s * size
+                    due = time.monotonic() + again / self.gpu.clock_factor()
                 self._check_gpu()
                 left -= size
                 now = time.monotonic()
@@ -112,7 +154,7 @@ class Engine:
                 yield detokenize(next(tokens) for _ in range(size))
             self._metrics.done(ask, arrived, first_at or arrived, time.monotonic())
         finally:
-            self._leave()
+            self._leave(request)
 
     def _piece_size(self, ask: Ask, left: int, *, first: bool) -> int:
         if not ask.stream:
@@ -123,20 +165,53 @@ class Engine:
             return left
         return max(1, min(left, int(CHUNK_INTERVAL_S * self.gpu.clock_factor() / self._decode_s)))
 
-    async def _enter(self) -> None:
-        self.waiting += 1
-        self._metrics.occupancy(self.running, self.waiting, self.slots)
-        try:
-            await self._free.acquire()
-        finally:
-            self.waiting -= 1
-        self.running += 1
-        self._metrics.occupancy(self.running, self.waiting, self.slots)
+    async def _enter(self, request: _Request) -> None:
+        """Wait for a slot."""
+        request.preempted = False
+        if not (request.runs or request in self._waiting):
+            bisect.insort(self._waiting, request, key=lambda each: each.order)
+        self._dispatch()
+        while not request.runs:
+            request.wake = asyncio.get_running_loop().create_future()
+            await request.wake
 
-    def _leave(self) -> None:
-        self.running -= 1
-        self._free.release()
-        self._metrics.occupancy(self.running, self.waiting, self.slots)
+    async def _still_runs_at(self, due: float, request: _Request) -> bool:
+        """Wait until then; False, and at once, where it loses its slot before."""
+        loop = asyncio.get_running_loop()
+        request.wake = loop.create_future()
+        timer = loop.call_later(max(0.0, due - time.monotonic()), request.woken)
+        try:
+            await request.wake
+        finally:
+            timer.cancel()
+        return not request.preempted
+
+    def _leave(self, request: _Request) -> None:
+        for those in (self._running, self._waiting):
+            if request in those:
+                those.remove(request)
+        self._dispatch()
+
+    def _dispatch(self) -> None:
+        """Give out what room there is."""
+        room = self.room()
+        while self._waiting:
+            first = self._waiting[0]
+            if len(self._running) >= room:
+                last = max(self._running, key=lambda each: each.order)
+                if room >= self.slots or last.order[0] <= first.order[0]:
+                    break
+                self._running.remove(last)
+                last.runs, last.preempted = False, True
+                bisect.insort(self._waiting, last, key=lambda each: each.order)
+                self._metrics.preempted()
+                last.woken()
+                continue
+            self._running.append(self._waiting.pop(0))
+            first.runs = True
+            first.woken()
+        taken = self.gpu.kv_cache_taken()
+        self._metrics.occupancy(self.running, self.waiting, taken + (1.0 - taken) * min(1.0, self.running / room))
 
     def _check_gpu(self) -> None:
         error = self.gpu.error()

@@ -51,6 +51,7 @@ class KubernetesTarget:
             "store": "a cluster's state store is not ours to start",
             "monitoring": "who runs a cluster's Prometheus and Alertmanager starts them",
             "models": "a cluster's own release tool says where its models come from",
+            "processes": "processes of others on a node are not ended here",
         }
         sabotages = dict[str, str]()
         if self._environment is not None and (cluster := self._environment.kubernetes) is not None:

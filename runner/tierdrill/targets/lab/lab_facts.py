@@ -6,7 +6,13 @@ from tierdrill.lab.client import LabClient
 from tierdrill.lab.replica.language_model import REVIEWED
 from tierdrill.targets.base import Inventory, TargetError
 from tierdrill.targets.lab import state_store
-from tierdrill.targets.lab.faults import bit_flip, model_drift, router_fail_closed, telemetry_loss
+from tierdrill.targets.lab.faults import (
+    bit_flip,
+    gpu_memory_exhaustion,
+    model_drift,
+    router_fail_closed,
+    telemetry_loss,
+)
 from tierdrill.targets.lab.inventory import inventory_of
 
 
@@ -56,6 +62,9 @@ class LabFacts:
 
     def gpu_weight(self, gpu: str) -> float:
         return max((float(gateway.get(gpu, 1.0)) for gateway in self._client.gateways("weights").values()), default=1.0)
+
+    def gpu_memory_held(self, gpu: str) -> bool:
+        return gpu_memory_exhaustion.memory_is_held(self._client, gpu)
 
     def tier_ready_share(self, tier: str) -> float:
         return self._inventory().tier_ready_share(tier)

@@ -90,6 +90,13 @@ class LabRemedies(LabFacts):
         self._client.set_exporter(arguments["node"], True)
         return RemedyResult(True, f"the exporter of {arguments['node']} was started again")
 
+    def end_memory_hog(self, arguments: Arguments) -> RemedyResult:
+        """Whoever has no GPU named to him touches none."""
+        if arguments.get("gpu") is None:
+            raise TargetError("end-memory-hog: got a node, expected NODE/GPU")
+        self._client.change_gpu(arguments["node"], int(arguments["gpu"]), {"kv_cache_taken": None})
+        return RemedyResult(True, f"what held memory of {arguments['node']}/{arguments['gpu']} was ended")
+
     def restart_gateway(self, arguments: Arguments) -> RemedyResult:
         gateways = self._gateways()
         if arguments["gateway"] not in gateways:
