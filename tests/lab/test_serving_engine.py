@@ -73,7 +73,7 @@ def test_with_memory_for_all_nobody_is_preempted(tmp_path: Path) -> None:
     asyncio.run(scene())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(asks=st.lists(st.tuples(st.integers(1, 3), st.integers(1, 5), st.booleans()), min_size=1, max_size=12))
 def test_no_slot_is_lost_whoever_comes_and_goes(asks: list[tuple[int, int, bool]]) -> None:
     async def scene(folder: Path) -> None:

@@ -430,6 +430,19 @@ class TestKvCache:
         check_scenario(tmp_path, series, [*never(alert, 5, 15), Expected(19, alert, fires), Expected(39, alert, 0)])
 
 
+class TestNvlink:
+    @pytest.mark.parametrize(
+        ("lasts_s", "per_second", "fires"), [(BLIP_S + 0.5, 250, 0), (FAULT_S, 250, 1), (FAULT_S, 50, 0)]
+    )
+    def test_links_with_many_errors_open_a_ticket(
+        self, tmp_path: Path, lasts_s: float, per_second: float, fires: int
+    ) -> None:
+        errors = counter(between(10, 10 + lasts_s, TOTAL_S, per_second, 0))
+        series = {**_alive(), f"DCGM_FI_DEV_NVLINK_CRC_FLIT_ERROR_COUNT_TOTAL{{{TestGpu.LABELS}}}": errors}
+        alert = firing("NvlinkErrors", node="node-2", gpu="1", UUID="GPU-node-2-1", severity="ticket")
+        check_scenario(tmp_path, series, [*never(alert, 5, 15.5), Expected(19, alert, fires), Expected(39, alert, 0)])
+
+
 class TestPcieReplays:
     @pytest.mark.parametrize(
         ("lasts_s", "per_second", "fires"), [(BLIP_S + 0.5, 20, 0), (FAULT_S, 20, 1), (FAULT_S, 0.1, 0)]

@@ -76,7 +76,7 @@ def _effects(action: str, arguments: dict[str, Any]) -> Facts:
             ("replica.answers", arguments["replica"]): "right",
         },
         "reschedule": lambda: {("tier.ready_share", tier): 1.0 for tier in arguments["tiers"]},
-        "cordon": lambda: {("node.cordoned", arguments["node"]): True},
+        "cordon": lambda: {} if "gpu" in arguments else {("node.cordoned", arguments["node"]): True},
         "uncordon": lambda: {("node.cordoned", arguments["node"]): False},
         "end-memory-hog": lambda: {("gpu.memory_held", "node-2/0"): False},
         "drain": lambda: {("tier.ready_share", "critical"): 1.0},
@@ -172,6 +172,7 @@ def test_they_are_valid_with_the_alerts_we_raise() -> None:
         "roll-back-model",
         "shed-best-effort",
         "shift-traffic",
+        "suspect-nvlink",
         "tighten-retry-budget",
     ]
 
@@ -214,6 +215,7 @@ OFF_BUS = {("gpu.state", "node-2/0"): "fallen_off_bus", ("tier.ready_share", "cr
         ("RowRemapFailed", GPU, FAILING, ("retire-gpu", "node-2/0"), ["drain", "notify"]),
         ("GpuAllocatableDrop", GPU, {}, ("evict-stranded", "node-2/0"), ["drain", "notify"]),
         ("KvCachePressure", GPU, HELD, ("end-memory-hog", "node-2/0"), ["end-memory-hog"]),
+        ("NvlinkErrors", GPU, {}, ("suspect-nvlink", "node-2/0"), ["cordon", "notify"]),
         ("GpuThermalThrottle", GPU, {}, ("deweight-gpu", "node-2/0"), ["set-weight", "set-weight"]),
         ("NetworkDegraded", LINK, {}, ("shift-traffic", "gateway-a>node-2"), ["set-weight", "set-weight"]),
         ("RouterFailsClosed", ROUTER, CLOSED, ("reopen-router", "gateway-a"), ["set-flag", "restart-gateway"]),

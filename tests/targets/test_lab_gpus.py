@@ -378,15 +378,23 @@ def test_a_replica_says_for_how_many_it_has_memory(tmp_path: Path, endpoint: End
     assert fault.gone(client, p).seen
 
 
-def test_replays_are_counted_by_its_nodes_agent_and_stop(tmp_path: Path) -> None:
-    lab, fault = Lab(tmp_path, None), LAB_FAULTS["gpu-pcie-replays"]
+@pytest.mark.parametrize(
+    ("kind", "metric"),
+    [
+        ("gpu-pcie-replays", "DCGM_FI_DEV_PCIE_REPLAY_COUNTER"),
+        ("gpu-nvlink-errors", "DCGM_FI_DEV_NVLINK_CRC_FLIT_ERROR_COUNT_TOTAL"),
+    ],
+)
+def test_errors_are_counted_by_its_nodes_agent_and_stop(tmp_path: Path, kind: str, metric: str) -> None:
+    lab, fault = Lab(tmp_path, None), LAB_FAULTS[kind]
     client = cast(LabClient, lab)
-    p = checked_parameters("gpu-pcie-replays", {"node": "node-1", "per_second": 500})
+    p = checked_parameters(kind, {"node": "node-1", "per_second": 500})
     p |= fault.bind(client, lab.state(), p)
     assert fault.gone(client, p).seen and not fault.landed(client, p).seen
     fault.inject(client, p)
     assert await_proof(lambda: fault.landed(client, p), 5.0).seen and not fault.gone(client, p).seen
-    assert "DCGM_FI_DEV_PCIE_REPLAY_COUNTER" in {metric.name for metric in lab.board.collect()}
+    assert metric in {one.name for one in lab.board.collect()} and lab.board.heartbeat()[0]["state"] == "healthy"
+    assert (lab.board.status()[0]["xid_counts"].get(74) == 1) is (kind == "gpu-nvlink-errors")
     OFF_BUS.inject(client, {**p, **OFF_BUS.bind(client, lab.state(), p)})
     assert not fault.landed(client, p).seen and not fault.gone(client, p).seen, "a GPU off the bus counts nothing"
     OFF_BUS.revert(client, p)

@@ -20,6 +20,7 @@ INFRASTRUCTURE_LABELS: Mapping[str, tuple[str, ...]] = {
     "GpuPowerCap": ("node", "gpu", "UUID", "severity"),
     "GpuThermalThrottle": ("node", "gpu", "UUID", "severity"),
     "PcieReplayHigh": ("node", "gpu", "UUID", "severity"),
+    "NvlinkErrors": ("node", "gpu", "UUID", "severity"),
     "GpuAllocatableDrop": ("node", "gpu", "UUID", "severity"),
     "KvCachePressure": ("node", "gpu", "severity"),
     "RowRemapPending": ("node", "gpu", "UUID", "severity"),

@@ -10,6 +10,9 @@ Rule = tuple[str, str, str, str, str]
 REPLAYS_MAX = 8
 """PCIe replays a minute. A link that is well has none for hours; audits of GPU clouds take more for a defect."""
 
+NVLINK_ERRORS_MAX = 100
+"""CRC errors a second. A few are mended by the link itself; audits of GPU clouds take more for a defect."""
+
 
 def on_node(series: str) -> str:
     """What dcgm-exporter says of GPUs, labelled with its node as everything else is."""
@@ -17,6 +20,7 @@ def on_node(series: str) -> str:
 
 
 _REPLAYS = "60 * rate(DCGM_FI_DEV_PCIE_REPLAY_COUNTER[%s])"
+_NVLINK = "rate(DCGM_FI_DEV_NVLINK_CRC_FLIT_ERROR_COUNT_TOTAL[%s])"
 _WITHDRAWN = "tierdrill_gpu_allocatable == 0 unless on (UUID) DCGM_EXP_GPU_HEALTH_STATUS >= 20"
 _XID_79 = 'DCGM_EXP_XID_ERRORS_COUNT{xid="79"}'
 _REMAP_FAILED = "DCGM_FI_DEV_ROW_REMAP_FAILURE > 0"
@@ -76,6 +80,16 @@ def gpu_alerts(clock: Clock) -> list[Rule]:
             "The PCIe link of GPU {{ $labels.gpu }} of {{ $labels.node }} replays {{ $value | humanize }} a minute",
             "The GPU ({{ $labels.UUID }}) works and nothing is slow yet; a link like this ends with XID 79. Take the"
             " node out at the next quiet hour and have the card, its riser and its cables looked at.",
+        ),
+        (
+            "NvlinkErrors",
+            f"max by (node, gpu, UUID) ({on_node(_NVLINK % promql_duration(scaled('5m', clock)))}) >"
+            f" {NVLINK_ERRORS_MAX:g}",
+            "ticket",
+            "The NVLinks of GPU {{ $labels.gpu }} of {{ $labels.node }} have {{ $value | humanize }} errors a second",
+            "A replica that spans this GPU ({{ $labels.UUID }}) and others is slow or ends (XID 74); one that has the"
+            " GPU for itself does not use these links and is well. Place nothing new there, move what spans GPUs, and"
+            " leave the others where they are. Have the bridge or baseboard looked at.",
         ),
         (
             "GpuAllocatableDrop",

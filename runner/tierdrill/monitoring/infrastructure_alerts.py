@@ -31,6 +31,7 @@ HOLD_S: Mapping[str, float] = {
     "GpuPowerCap": 3.0,
     "GpuThermalThrottle": 3.0,
     "PcieReplayHigh": 6.0,
+    "NvlinkErrors": 6.0,
     "RowRemapFailed": 3.0,
     "RowRemapPending": 3.0,
     "KvCachePressure": 5.0,
@@ -60,9 +61,7 @@ is seen true for at most D plus one scrape, so `for` must exceed that:
 - TierAnswersWrong: the same and a round of golden requests through the gateways (2 s, and 2 s for a late answer).
 - ReplicaEjected: the first ejection lasts 2 s, its trial ends it or begins one of 4 s; SCRAPES_BETWEEN_EJECTIONS come
   on top.
-- NetworkDegraded, EndpointUnreachable, EndpointMisdirected: the same and one probe period (0.5 s), for it shows in the
-  probes only. ResolverFailing: the same, for gateways ask again every half second.
-- PcieReplayHigh, KvCachePressure: the same and the window they look at (3 s in the lab): what was is in it so long.
+- PcieReplayHigh, NvlinkErrors, KvCachePressure: the same and the window they look at (3 s in the lab).
 - NodeNotReady, ServingCapacityLow: 2 s suffice, as the control plane's own grace (2 s without a heartbeat) has passed
   before. Both have the same value on purpose: a node's loss is both, and the playbook that the first one starts ends
   the second.

@@ -330,11 +330,9 @@ class _Service:
     def _upstream_headers(self) -> dict[str, str]:
         given = self._request.headers
         headers = {name: given[name] for name in FORWARDED if plain(given.get(name))}
-        headers["x-request-id"] = self._request_id
-        headers["x-tier"] = self._call.policy.name
-        if self._core.flags.priority_queue:  # a replica that is short of memory keeps to it
-            headers["x-tier-rank"] = str(self._call.policy.rank)
-        return headers
+        policy = self._call.policy
+        rank = {"x-tier-rank": str(policy.rank)} if self._core.flags.priority_queue else {}
+        return {**headers, "x-request-id": self._request_id, "x-tier": policy.name, **rank}
 
 
 async def _to_client(sending: Awaitable[object]) -> None:

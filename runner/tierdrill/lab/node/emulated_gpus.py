@@ -30,6 +30,7 @@ _READINGS = {
     "used_mib": ("DCGM_FI_DEV_FB_USED", "Framebuffer memory used (in MiB), emulated."),
     "free_mib": ("DCGM_FI_DEV_FB_FREE", "Framebuffer memory free (in MiB), emulated."),
     "pcie_replays": ("DCGM_FI_DEV_PCIE_REPLAY_COUNTER", "Total number of PCIe retries, emulated."),
+    "nvlink_errors": ("DCGM_FI_DEV_NVLINK_CRC_FLIT_ERROR_COUNT_TOTAL", "NVLink flow-control CRC errors, emulated."),
     "row_remap_failure": ("DCGM_FI_DEV_ROW_REMAP_FAILURE", "Whether remapping of rows has failed, emulated."),
     "row_remap_pending": ("DCGM_FI_DEV_ROW_REMAP_PENDING", "Whether a row is to be remapped at a reset, emulated."),
 }
@@ -63,11 +64,14 @@ class Telemetry:
     used_mib: float
     free_mib: float
     pcie_replays: int
+    nvlink_errors: int
     row_remap_failure: int
     row_remap_pending: int
 
 
-def telemetry(spec: GpuConfig, settings: gpu.Settings, users: Iterable[GpuUser], pcie_replays: float = 0) -> Telemetry:
+def telemetry(
+    spec: GpuConfig, settings: gpu.Settings, users: Iterable[GpuUser], pcie_replays: float = 0, nvlink_errors: float = 0
+) -> Telemetry:
     """Plausible readings from the load, unless an override says otherwise."""
     present = list(users)
     load = max((user.busy for user in present), default=0.0)
@@ -84,6 +88,7 @@ def telemetry(spec: GpuConfig, settings: gpu.Settings, users: Iterable[GpuUser],
         used,
         spec.memory_gib * 1024 - used,
         int(pcie_replays),
+        int(nvlink_errors),
         int(settings.row_remap_failed),
         int(settings.row_remap_pending),
     )
@@ -250,8 +255,9 @@ class GpuBoard(Collector):
         tracked = self._tracked[spec.index]
         if tracked.settings.mode in gpu.OFF_BUS_MODES:
             return None
-        replays = gpu.pcie_replays(tracked, time.time())
-        return telemetry(spec, tracked.settings, self._users(spec.index), replays)
+        now = time.time()
+        counted = gpu.pcie_replays(tracked, now), gpu.nvlink_errors(tracked, now)
+        return telemetry(spec, tracked.settings, self._users(spec.index), *counted)
 
     def _advance(self, spec: GpuConfig, settings: gpu.Settings) -> bool:
         before = self._tracked[spec.index]

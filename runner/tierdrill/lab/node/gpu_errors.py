@@ -29,6 +29,7 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "utilization": (0, 100),
     "pcie_replays_per_s": (0, 10_000),
     "kv_cache_taken": (0, 0.99),
+    "nvlink_errors_per_s": (0, 10_000),
 }
 _T = TypeVar("_T")
 XID_WINDOW_S = 300.0
@@ -58,6 +59,7 @@ class Settings:
     throttle: str | None = None
     pcie_replays_per_s: float = 0.0
     kv_cache_taken: float = 0.0  # by a process that is none of its replicas
+    nvlink_errors_per_s: float = 0.0
     row_remap_failed: bool = False
     row_remap_pending: bool = False
     allocatable: bool = True
@@ -105,6 +107,7 @@ class Tracked:
     tripped_at: float | None = None
     settings_at: float = 0.0  # unix time since which they are these
     replays_before: float = 0.0  # PCIe replays until then
+    nvlink_errors_before: float = 0.0
     xids: tuple[tuple[float, int, int], ...] = ()  # (unix time, xid, how many from then on) within the window
 
 
@@ -179,7 +182,8 @@ def advance(tracked: Tracked, settings: Settings, now: float) -> tuple[Tracked, 
     A trip is a change of (mode, xid) that names an Xid. An Xid with mode `healthy` is the kind nobody should act on
     (13, 43, 45, 63): it is reported, and the GPU works on.
     """
-    tracked = replace(tracked, replays_before=pcie_replays(tracked, now), settings_at=now)
+    replays, errors = pcie_replays(tracked, now), nvlink_errors(tracked, now)
+    tracked = replace(tracked, replays_before=replays, nvlink_errors_before=errors, settings_at=now)
     before = (tracked.settings.mode, tracked.settings.effective_xid)
     after = (settings.mode, settings.effective_xid)
     if before == after:
@@ -190,6 +194,11 @@ def advance(tracked: Tracked, settings: Settings, now: float) -> tuple[Tracked, 
 def pcie_replays(tracked: Tracked, now: float) -> float:
     """How often its PCIe link had to send something again since boot."""
     return tracked.replays_before + tracked.settings.pcie_replays_per_s * max(0.0, now - tracked.settings_at)
+
+
+def nvlink_errors(tracked: Tracked, now: float) -> float:
+    """How many flits came over its NVLinks with a wrong checksum since boot."""
+    return tracked.nvlink_errors_before + tracked.settings.nvlink_errors_per_s * max(0.0, now - tracked.settings_at)
 
 
 def reported(tracked: Tracked, xid: int, now: float, count: int = 1) -> Tracked:
