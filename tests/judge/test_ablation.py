@@ -59,7 +59,8 @@ def test_a_drill_that_says_what_it_proves_is_asked_about_that_alone() -> None:
     assert set(found) == {"retries", "reschedule-critical"}
     assert ablations([saying("node-loss")], everything=False) == {}
     silent = ablations([saying("node-loss", silent=True)], everything=False)
-    assert set(saying("node-loss").environment.lab.protections) < set(silent) and "reschedule-critical" in silent and "restart-replica" not in silent
+    assert set(saying("node-loss").environment.lab.protections) < set(silent)
+    assert "reschedule-critical" in silent and "restart-replica" not in silent
 
 
 def test_only_the_parts_that_are_named_are_asked_about() -> None:
