@@ -24,8 +24,8 @@ from tierdrill.documents.models.channels import (
 )
 from tierdrill.monitoring.pagerduty import PagerStub
 from tierdrill.monitoring.webhook_receiver import SIGNATURE_HEADER, sign_at
+from tierdrill.redaction import BLOT, Secrets
 from tierdrill.schedule.notify.notification import Answer, Message, Notice
-from tierdrill.schedule.notify.secrets import BLOT, Secrets
 from tierdrill.schedule.notify.send import send
 
 SECRET = "hunter2-is-a-secret"

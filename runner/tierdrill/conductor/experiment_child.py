@@ -27,12 +27,12 @@ from chaoslib.types import Schedule, Strategy
 
 from tierdrill.chaos.context import Context, current_context
 from tierdrill.conductor.plan import ACTIONS_MODULE
-from tierdrill.conductor.redaction import LOG_FORM, hide_in_log
 from tierdrill.conductor.stock_faults import ForeignFaults, Proofs, probes_of, went_wrong
 from tierdrill.conductor.stock_witness import SEEN_CHARACTERS
 from tierdrill.history.events import event
 from tierdrill.history.kinds.run_kinds import ExperimentHypothesis, ExperimentRollbacks, RunNote
 from tierdrill.history.payload import Payload
+from tierdrill.redaction import LOG_FORM, hide_in_log
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.experiment import Undoing, experiment_place
 from tierdrill.targets.target_registry import open_place

@@ -11,10 +11,10 @@ from typing import Any
 
 from tierdrill.chaos.context import Context
 from tierdrill.conductor.plan import ACTIONS_MODULE
-from tierdrill.conductor.redaction import Hiding
 from tierdrill.conductor.stock_witness import Asked, Witness, holds
 from tierdrill.history.kinds.run_kinds import FaultFailed, FaultInjected, FaultReverting
 from tierdrill.injection.injector import FaultLife, Injector
+from tierdrill.redaction import Hiding
 from tierdrill.targets.base import FaultOrder, Mechanism, Proof
 
 KIND = "foreign"

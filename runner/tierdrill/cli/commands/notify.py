@@ -141,8 +141,8 @@ def _test_notice(calendar: str, channel: str) -> Notice:
 async def _try(channel: Channel, notice: Notice) -> list[dict[str, str | bool]]:
     import uuid
 
+    from tierdrill.redaction import Secrets
     from tierdrill.schedule.notify.notification import Message
-    from tierdrill.schedule.notify.secrets import Secrets
     from tierdrill.schedule.notify.send import send
 
     steps: list[dict[str, str | bool]] = []

@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Any
 
 from tierdrill.documents.models.channels import Channel
+from tierdrill.redaction import Secrets
 from tierdrill.schedule.notify.notification import Answer, Notice, given_up, own_holder, still_holds, wait_before
 from tierdrill.schedule.notify.outbox_store import MessageStore, OutboxError, Waiting
-from tierdrill.schedule.notify.secrets import Secrets
 
 POST_WAIT_S = 0.25
 LOOK_EVERY_S = 2.0

@@ -18,9 +18,9 @@ import httpx
 from tierdrill.credentials import SecretMissing
 from tierdrill.documents.models.channels import Channel, EmailChannel, PagerDutyChannel, SlackChannel, WebhookChannel
 from tierdrill.monitoring.pagerduty import ENQUEUE_PATH
+from tierdrill.redaction import Secrets
 from tierdrill.schedule.notify import render
 from tierdrill.schedule.notify.notification import RESOLVE, Answer, Message, may_pass, retry_after
-from tierdrill.schedule.notify.secrets import Secrets
 
 ANSWER_BYTES = 2048
 SEEN_MAX = 300
