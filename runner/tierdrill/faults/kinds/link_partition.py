@@ -5,7 +5,7 @@ KIND = FaultKind(
     target_kind="link",
     action="partition_link",
     undo="heal_link",
-    does="Let nothing pass between two hosts (a black hole): what is sent is lost without a word.",
+    does="Let nothing pass between two hosts (a blackhole): what is sent is lost without a word.",
     cause="a switch port, a cable, a wrong network policy",
     source="https://queue.acm.org/detail.cfm?id=2655736",
     visible="nothing passes between the two; open connections go silent",

@@ -3,5 +3,5 @@
 from tierdrill.targets.lab.links import link_fault
 
 FAULT = link_fault(
-    "black hole in the userspace TCP proxy", "blackhole", kernel=lambda means: f"{means.drop}, at the source"
+    "blackhole in the userspace TCP proxy", "blackhole", kernel=lambda means: f"{means.drop}, at the source"
 )
