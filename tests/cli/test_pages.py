@@ -61,8 +61,9 @@ def test_the_drill_of_ten_lines_is_one_with_any_experiment(tmp_path: Path) -> No
         other = text.replace("replica/crash", name).replace("my-drill", f"my-drill-{number}")
         # Which of its streams surges, only the drill can say.
         variables = "variables: {stream: paying}" if name == "load/surge" else "variables: {}"
-        if name in ("node/two-power-losses", "router/retry-storm"):
-            other = other.replace("environment: lab\n", "environment: lab-wide\n")
+        wide = name in ("node/two-power-losses", "router/retry-storm")
+        where = "lab-wide" if wide else "lab-state" if name.startswith("state/") else "lab"
+        other = other.replace("environment: lab\n", f"environment: {where}\n")
         (root / "drills" / f"my-drill-{number}.yaml").write_text(re.sub(r"variables: .*", variables, other))
     (root / "drills" / "my-drill.yaml").write_text(text)
     catalogue, problems = load_catalogue(root, absent=absent_in)
