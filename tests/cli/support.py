@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tests.cli import forked
 from tests.judge.build import Run, shipped
 from tierdrill.history.events import Event
 from tierdrill.history.history_store import HistoryStore
@@ -38,18 +39,23 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 
 def tierdrill(home: Path, *arguments: str | Path, cwd: Path = ROOT, timeout: float = 60.0, **more: str) -> Done:
     """Run a command to its end; no command may ever show a traceback."""
-    finished = subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        cwd=cwd,
-        env=environment(home, **more),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
-    assert "Traceback (most recent call last)" not in finished.stderr + finished.stdout, finished.stderr
-    return Done(finished.returncode, finished.stdout, finished.stderr)
+    words, environ = [*map(str, arguments)], environment(home, **more)
+    if forked.takes(environ):
+        done = Done(*forked.run(words, cwd, environ, timeout))
+    else:
+        finished = subprocess.run(
+            [*COMMAND, *words],
+            cwd=cwd,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        done = Done(finished.returncode, finished.stdout, finished.stderr)
+    assert "Traceback (most recent call last)" not in done.err + done.out, done.err
+    return done
 
 
 def copied_catalogue(folder: Path) -> Path:
