@@ -71,6 +71,19 @@ def test_help_loads_click_alone() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_status_loads_no_web_server(tmp_path: Path) -> None:
+    probe = (
+        "import sys\n"
+        "from tierdrill.cli.main import main\n"
+        "code = main(['status'])\n"
+        "sys.exit(' '.join(sorted({'uvicorn', 'starlette', 'asyncio'} & set(sys.modules))) or code)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", probe], capture_output=True, text=True, check=False, cwd=ROOT, env=environment(tmp_path)
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def _contexts(command: Command, name: str, parent: Context | None = None) -> Iterator[Context]:
     context = Context(command, info_name=name, parent=parent, terminal_width=80)
     yield context

@@ -15,7 +15,7 @@ import yaml
 
 from tests.e2e.home import ROOT
 from tests.monitoring.monitoring_support import binaries, free_port, monitoring_commands, running, wait_http
-from tierdrill.monitoring.loopback import Login, web_config
+from tierdrill.monitoring.monitoring_login import Login, web_config
 
 KEY, PASSWORD = "inference-key-of-the-test", "prometheus-password-of-the-test"
 TOKEN = "webhook-token-of-the-test"

@@ -45,7 +45,7 @@ from tierdrill.lab.lab_files import (
 from tierdrill.lab.supervisor.lab_start import start_lab
 from tierdrill.lab.supervisor.monitoring_programs import prometheus_config
 from tierdrill.monitoring.alertmanager_config import filled_in
-from tierdrill.monitoring.loopback import lab_login, web_config
+from tierdrill.monitoring.monitoring_login import lab_login, web_config
 from tierdrill.process.child import Child, SpawnError
 from tierdrill.process.identity import me
 

@@ -17,7 +17,7 @@ import psutil
 
 from tierdrill.history.liveness import file_is_held
 from tierdrill.lab.lab_config import LabConfigError, Means, build
-from tierdrill.monitoring.loopback import Login, lab_login
+from tierdrill.monitoring.monitoring_login import Login, lab_login
 from tierdrill.process.groups import signal_process
 from tierdrill.process.identity import ProcessId, identify, started_about
 from tierdrill.process.safe_files import write_private

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import hmac
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -17,8 +14,6 @@ import uvicorn
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
-
-from tierdrill.credentials import basic
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -79,53 +74,6 @@ class LocalRequests:
                 await JSONResponse({"ok": False, "error": why}, FORBIDDEN)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
-
-
-LAB_USER = "tierdrill"
-BCRYPT_ROUNDS = 4
-"""The least there is: stretching is for passwords that people choose, this one is 192 bits of chance."""
-
-_PURPOSE = b"prometheus and alertmanager"
-_DIGITS = 48
-
-
-@dataclass(frozen=True)
-class Login:
-    """HTTP basic authentication."""
-
-    user: str
-    password: str = field(repr=False)
-
-    @property
-    def header(self) -> str:
-        """The value of `Authorization`."""
-        return basic(self.user, self.password)
-
-    @property
-    def pair(self) -> tuple[str, str]:
-        """As HTTP clients take it."""
-        return (self.user, self.password)
-
-    def headers(self) -> dict[str, str]:
-        return {"Authorization": self.header}
-
-    def tls(self) -> None:
-        """The lab speaks HTTP without TLS."""
-
-
-def lab_login(token: str) -> Login:
-    return Login(LAB_USER, hmac.new(token.encode(), _PURPOSE, hashlib.sha256).hexdigest()[:_DIGITS])
-
-
-def web_config(login: Login) -> str:
-    """The `--web.config.file` of either program, as text: nobody but this user."""
-    # Only a lab that comes up needs them.
-    import bcrypt
-    import yaml
-
-    hashed = bcrypt.hashpw(login.password.encode(), bcrypt.gensalt(BCRYPT_ROUNDS)).decode()
-    text: str = yaml.safe_dump({"basic_auth_users": {login.user: hashed}})
-    return text
 
 
 START_TIMEOUT_S = 5.0

@@ -24,7 +24,7 @@ from tierdrill.lab.supervisor.monitoring_programs import ALERTMANAGER, PROMETHEU
 from tierdrill.lab.supervisor.processes import ProcessTable
 from tierdrill.lab.supervisor.program_calls import CALL_TIMEOUT_S, CallFailed, call_program, together
 from tierdrill.lab.supervisor.state_store import JOB, PROGRAM, StateStore
-from tierdrill.monitoring.loopback import lab_login
+from tierdrill.monitoring.monitoring_login import lab_login
 from tierdrill.process.child import Child, SpawnError
 from tierdrill.process.programs import bare_environment
 

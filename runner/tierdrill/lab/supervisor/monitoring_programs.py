@@ -14,7 +14,7 @@ from tierdrill.lab.supervisor.state_store import JOB as STATE_STORE_JOB
 from tierdrill.monitoring.alert_names import RUN_LABEL
 from tierdrill.monitoring.alertmanager_config import NOWHERE_URL, filled_in
 from tierdrill.monitoring.binaries import working_directory
-from tierdrill.monitoring.loopback import Login, web_config
+from tierdrill.monitoring.monitoring_login import Login, web_config
 from tierdrill.process.child import Child, SpawnError, launch
 from tierdrill.process.safe_files import write_private
 

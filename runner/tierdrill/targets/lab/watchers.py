@@ -3,7 +3,7 @@
 import http.client
 
 from tierdrill.lab.client import LabClient
-from tierdrill.monitoring.loopback import lab_login
+from tierdrill.monitoring.monitoring_login import lab_login
 from tierdrill.targets.base import Mechanism, Proof, TargetError
 from tierdrill.targets.lab.lab_fault import KERNEL, LabFault, Parameters, State, connect, meant, seen
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tierdrill.lab.supervisor.monitoring_programs import PROMETHEUS_OPTIONS, duration, prometheus_text
 from tierdrill.monitoring.binaries import working_directory
-from tierdrill.monitoring.loopback import web_config
+from tierdrill.monitoring.monitoring_login import web_config
 from tierdrill.process.programs import Program
 from tierdrill.targets.kubernetes.manifests.demo_plan import (
     ALERTMANAGER,

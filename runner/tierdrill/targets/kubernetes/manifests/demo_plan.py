@@ -11,7 +11,7 @@ from typing import Any
 
 from tierdrill.lab.feed.pod_view import PART, PLATFORM, REPLICA
 from tierdrill.lab.lab_config import LOOPBACK, LabConfig, ModelConfig
-from tierdrill.monitoring.loopback import Login, lab_login
+from tierdrill.monitoring.monitoring_login import Login, lab_login
 from tierdrill.targets.kubernetes.manifests.pod_runtime import PodRuntime
 
 Json = dict[str, Any]
