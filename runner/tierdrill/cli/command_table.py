@@ -1,6 +1,5 @@
 """A group whose first word may be left out: `train SCENARIO` is `train start SCENARIO`, beside `train forget NAME`."""
 
-import difflib
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -189,9 +188,9 @@ def takes_valid_text(command: click.Command) -> click.Command:
 
 def _no_such_command(ctx: click.Context, word: str) -> str:
     from tierdrill.cli.completion import drill_names
+    from tierdrill.did_you_mean import did_you_mean, nearest
 
     if word in drill_names(ctx):
         return f"no command {word!r}; it is a drill: tierdrill run {word}"
-    near = difflib.get_close_matches(word, ENTRIES, n=1)
-    hint = f" (did you mean {near[0]}?)" if near else ""
+    hint = did_you_mean(nearest(word, ENTRIES))
     return f"no command {word!r}, expected one of: {', '.join(ENTRIES)}{hint}"

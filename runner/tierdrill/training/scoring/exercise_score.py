@@ -1,4 +1,7 @@
-"""The line for the tiers' objectives, judged by the same functions as a drill's, from the first effect to the end."""
+"""A trainee's whole score, of the lines of score_lines.py and that of the tiers' objectives.
+
+The objectives are judged by the same functions as a drill's, from the first effect to the end.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 
