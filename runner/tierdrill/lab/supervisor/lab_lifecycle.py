@@ -93,8 +93,8 @@ class Lab:
         self._background.append(monitoring)
         if self.config.means is not None:
             await self.start(NAMESPACES)
-        await together(*map(self.start, (FABRIC, CONTROLLER, *self._store.members, *self.config.model_stores)))
-        await self._tell_controller()
+        await together(*map(self.start, (FABRIC, CONTROLLER, *self._store.members)))
+        await together(self._tell_controller(), *map(self.start, self.config.model_stores))
         await self._join("controller", PROMETHEUS, CONTROLLER, self.address(CONTROLLER), {})
         if self.config.prometheus.binary is not None:
             self._background.append(asyncio.create_task(self._follow_replicas()))
