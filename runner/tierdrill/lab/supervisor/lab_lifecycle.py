@@ -194,7 +194,7 @@ class Lab:
 
     async def _start_node(self, node: NodeConfig) -> None:
         controller = await self.edge(node.name, CONTROLLER, self.address(CONTROLLER))
-        stores = {name: await self.edge(node.name, name, address) for name, address in self._model_stores.items()}
+        stores = {name: await self.edge(node.name, name, self._model_stores[name]) for name in self.config.model_stores}
         listen = self._hosts.listen(node.name)
         config = configs.node(self.config, node, controller, stores, self.node_folder(node.name), listen)
         child = await self._start_program("node", node.name, config)
