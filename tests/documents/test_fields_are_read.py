@@ -59,8 +59,11 @@ def names_read(tree: ast.AST) -> set[str]:
 
 @cache
 def used() -> frozenset[str]:
-    """The names that are read outside the models, and those that the models' properties read which are used there."""
+    """The names that are read outside the models, and those that their properties and functions read which are used
+    there.
+    """
     found: set[str] = set()
+    called: set[str] = set()
     inside: dict[str, set[str]] = {}
     for path in PACKAGE.rglob("*.py"):
         room = path.relative_to(PACKAGE).as_posix()
@@ -69,12 +72,21 @@ def used() -> frozenset[str]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         if not room.startswith(MODELS):
             found |= names_read(tree)
+            called |= {
+                name.name
+                for node in ast.walk(tree)
+                if isinstance(node, ast.ImportFrom) and str(node.module).startswith("tierdrill.documents.models.")
+                for name in node.names
+            }
             continue
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef):
-                inside.setdefault(node.name, set()).update(names_read(node))
+                made = [one.func for one in ast.walk(node) if isinstance(one, ast.Call)]
+                calls = {one.id for one in made if isinstance(one, ast.Name)}
+                inside.setdefault(node.name, set()).update(names_read(node), calls)
     for path in PACKAGE.rglob("*.html"):
         found |= set(IN_TEMPLATE.findall(path.read_text(encoding="utf-8")))
+    found |= {name for made in called & set(inside) for name in inside[made]}
     while more := {name for made in found & set(inside) for name in inside[made]} - found:
         found |= more
     return frozenset(found)

@@ -237,6 +237,7 @@ PORT_CALLS = {"bind", "inject", "revert", "landed", "gone"}
 DEFERRED = {"partial", "functools.partial", "asyncio.to_thread"}
 NO_PORTS = {
     "listener",
+    "names",
     "probe",
     "Signature.from_callable(act)",
     "self.proofs",

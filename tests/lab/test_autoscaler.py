@@ -88,8 +88,7 @@ def test_a_report_that_says_nothing_is_refused(said: dict[str, Any]) -> None:
 
 def test_the_controller_adds_a_replica_and_lets_one_finish_before_it_goes() -> None:
     world = World(autoscale=[{"model": "assistant", "replicas_at_most": 5}]).steps()
-    ranks = {"critical": 1, "standard": 2, "best-effort": 3}
-    assert autoscaler_of(world.core.config, ranks).models == ["assistant"]
+    assert autoscaler_of(world.core.config, [{"name": "critical", "rank": 1}]).models == ["assistant"]
     before = world.ready()
     world.core.scale("assistant", 4, world.now)
     world.steps()

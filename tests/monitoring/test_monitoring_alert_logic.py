@@ -769,7 +769,7 @@ class TestSheddingAndTelemetry:
     @pytest.mark.parametrize(("lasts_s", "fires"), [(BLIP_S + 0.5, 0), (20.0, 1)])
     def test_an_exporter_whose_time_stands_still(self, tmp_path: Path, lasts_s: float, fires: int) -> None:
         clock = counter(between(10, 10 + lasts_s, TOTAL_S, 0, 1))
-        series = {**_alive(), 'node_time_seconds{node="node-2"}': clock}
+        series = {**self._all(), 'node_time_seconds{node="node-2"}': clock}
         alert = firing("TelemetryStale", source="node-2", severity="ticket")
         fired = [*never(alert, 1, 15.5), Expected(17, alert, fires), Expected(32, alert, 0)]
         check_scenario(tmp_path, series, [*fired, *never(firing("TelemetryAbsent"), 1, 39)])

@@ -148,7 +148,7 @@ def _of_a_fault(events: Sequence[Event], told: Event, gap: MonitoringGap, timeli
     for somebody to be told that nobody is watching (a blip is over before that).
     """
     start = each(events, run_kinds.RunStarted)[0][1]
-    asked = [one["alert"] for one in start.setting["drill"]["expect"]["alerts"]["must_fire"]]
+    asked = [one["alert"] for one in start.setting["drill"]["expect"].get("alerts", {}).get("must_fire", ())]
     if start.variant != "blip" and WATCHDOG_MISSING not in asked:
         return False
     began = _began(told, gap)

@@ -82,11 +82,11 @@ class Autoscaler:
         return replicas
 
 
-def autoscaler_of(config: ControllerConfig, ranks: Mapping[str, int]) -> Autoscaler:
-    """The autoscaler of a lab; `ranks` are its tiers'."""
+def autoscaler_of(config: ControllerConfig, tiers: Iterable[Mapping[str, Any]]) -> Autoscaler:
+    """The autoscaler of a lab; `tiers` have a name and a rank."""
     first = {each.model: each for each in reversed(config.replicas)}
     counted = {
-        each.model: frozenset(tier for tier, rank in ranks.items() if rank <= first[each.model].rank)
+        each.model: frozenset(tier["name"] for tier in tiers if tier["rank"] <= first[each.model].rank)
         for each in config.autoscale
     }
     return Autoscaler(config.autoscale, counted, {each.model: first[each.model].slots for each in config.autoscale})

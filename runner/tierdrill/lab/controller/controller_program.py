@@ -43,8 +43,7 @@ class Controller:
         fabric = config.get("fabric")
         known = (fabric["address"], fabric["token"]) if isinstance(fabric, Mapping) else None
         self.core = Core(parse_config(config), time.monotonic())
-        ranks = {tier["name"]: tier["rank"] for tier in config.get("tiers", ())}
-        self.autoscaler = autoscaler_of(self.core.config, ranks)
+        self.autoscaler = autoscaler_of(self.core.config, config.get("tiers", ()))
         self.sources = tuple(config.get("sources") or ())
         self.edges = EdgeKeeper(self.core, self.sources, known, direct=fabric == "direct")
         self.changed = Bell()

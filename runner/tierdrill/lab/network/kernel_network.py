@@ -73,8 +73,8 @@ class KernelFabric(Fabric):
 
     async def name_sockets(self, port: int) -> list[socket]:
         made = [await socket_of(host, datagrams=True) for host in self._hosts.hosts if host not in OUTSIDE]
-        for one in made:
-            one.bind(("127.0.0.1", port))
+        for listener in made:
+            listener.bind(("127.0.0.1", port))
         return made
 
     async def _land(self, edge: Edge, listen: str) -> str:
