@@ -373,7 +373,7 @@ def test_an_exporter_that_is_frozen_repeats_itself_until_it_is_started_again(nod
     wait_for(lambda: node.controller.count > seen + 2)
     now, _, time_now = node.metrics().partition("node_time_seconds{")
     assert now == frozen and time_now != time_then, "it repeats itself, and its time goes on"
-    node.call("POST", "/v1/exporter/freeze", {"with_clock": True})
+    node.call("POST", "/v1/exporter/freeze", document={"with_clock": True})
     frozen = node.metrics()
     wait_for(lambda: node.controller.count > seen + 4)
     assert node.metrics() == frozen

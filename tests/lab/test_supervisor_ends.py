@@ -106,7 +106,7 @@ def test_sigkill_of_the_supervisor_ends_even_what_is_stopped(tmp_path: Path) -> 
     with lab(tmp_path) as (state, child, client):
         client.signal_replica("assistant-0", "STOP")
         client.signal_process("gateway-a", "STOP")
-        assert len(lab_processes(state.id)) == 7
+        assert len(lab_processes(state.id)) == 9
         child.send_signal(signal.SIGKILL)
         assert gone(state)
         assert running_labs(tmp_path) == []
