@@ -29,6 +29,8 @@ ALLOWED = {"tierdrill.io/drills": "allowed"}
 TIERS = {"critical": 3, "best-effort": 2}
 MODELS = {"critical": "assistant", "best-effort": "batch"}
 GATEWAY = "gateway"
+SHARED = ("/usr", "/lib", "/lib64", "/etc/alternatives", sys.base_prefix)
+"""What pods have of this machine. Debian's iptables is a link that leads through its alternatives."""
 CREATED = {
     "Namespace": "/api/v1/namespaces",
     "ServiceAccount": "/api/v1/namespaces/{}/serviceaccounts",
@@ -94,7 +96,7 @@ def two_tiers(api: ApiWitness, kubeconfig: Path, folder: Path) -> Iterator[Drill
                 "name": IMAGE,
                 "python": str(Path(sys.base_prefix) / "bin/python3"),
                 "pull_policy": "Never",
-                "host_paths": ["/usr", "/lib", "/lib64", sys.base_prefix],
+                "host_paths": [one for one in SHARED if Path(one).is_dir()],
             },
             "tiers": {tier: {"namespaces": [namespace], "selector": f"tier={tier}"} for tier in TIERS},
             "gateways": {"namespaces": [namespace], "selector": f"app={GATEWAY}"},
