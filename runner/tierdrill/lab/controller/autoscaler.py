@@ -5,7 +5,7 @@ a flood of them asks for no GPU. Some slots are kept free for a peak (`headroom`
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,7 +82,7 @@ class Autoscaler:
         return replicas
 
 
-def autoscaler_of(config: ControllerConfig, tiers: Iterable[Mapping[str, Any]]) -> Autoscaler:
+def autoscaler_of(config: ControllerConfig, tiers: Sequence[Mapping[str, Any]]) -> Autoscaler:
     """The autoscaler of a lab; `tiers` have a name and a rank."""
     first = {each.model: each for each in reversed(config.replicas)}
     counted = {

@@ -100,21 +100,25 @@ class AgentCall:
     path: str
 
 
-def restart_replica(core: Core, arguments: Mapping[str, Any], now: float) -> AgentCall:
-    """Have the node's agent start a replica again where it is; Refused where none can."""
+def _by_agent(core: Core, arguments: Mapping[str, Any], verb: str) -> AgentCall:
+    """What the agent of a replica's node has to do with it; Refused where none can."""
     held = _replica(core, arguments)
     if held.current is None:
         raise Refused(f"{held.config.name} has no place")
     node = core.nodes[held.current.spot[0]]
     if not node.ready or node.agent is None:
         raise Refused(f"{node.name} is NotReady")
-    return AgentCall(node.name, f"/v1/replicas/{held.config.name}/restart")
+    return AgentCall(node.name, f"/v1/replicas/{held.config.name}/{verb}")
+
+
+def restart_replica(core: Core, arguments: Mapping[str, Any], now: float) -> AgentCall:
+    """Have the node's agent start a replica again where it is; Refused where none can."""
+    return _by_agent(core, arguments, "restart")
 
 
 def load_from_mirror(core: Core, arguments: Mapping[str, Any], now: float) -> AgentCall:
     """Have the node's agent get a replica's weights from another store, and start it; Refused where none can."""
-    call = restart_replica(core, arguments, now)
-    return AgentCall(call.node, call.path.replace("/restart", "/mirror"))
+    return _by_agent(core, arguments, "mirror")
 
 
 def roll_back_model(core: Core, arguments: Mapping[str, Any], now: float) -> Answer:

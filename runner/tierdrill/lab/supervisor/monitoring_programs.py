@@ -4,13 +4,13 @@ import asyncio
 import http.client
 import json
 import signal
-import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tierdrill.lab.lab_config import LabConfig, PrometheusConfig
 from tierdrill.lab.supervisor.state_store import JOB as STATE_STORE_JOB
+from tierdrill.lab.supervisor.state_store import free_addresses
 from tierdrill.monitoring.alert_names import RUN_LABEL
 from tierdrill.monitoring.alertmanager_config import NOWHERE_URL, filled_in
 from tierdrill.monitoring.binaries import working_directory
@@ -209,7 +209,7 @@ class Monitoring:
         # These programs cannot say which port the system gave them, so one is found first. Somebody may take it in
         # between: then the program ends, and another port is tried.
         for attempt in range(START_ATTEMPTS):
-            address = at if at is not None and attempt == 0 else f"127.0.0.1:{_free_port()}"
+            address = at if at is not None and attempt == 0 else free_addresses(1)[0]
             options = (f"--web.config.file={web}", f"--web.listen-address={address}", "--log.level=warn")
             child = launch([*argv, *options], log_path=log_path, env=self._env, cwd=cwd, new_group=True)
             try:
@@ -253,9 +253,3 @@ async def _ready(child: Child, address: str, login: Login) -> bool:
             pass
         await asyncio.sleep(_POLL_S)
     return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

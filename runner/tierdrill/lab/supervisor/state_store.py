@@ -23,7 +23,7 @@ class StateStore:
     def __init__(self, binary: str | None, folder: Path, env: Mapping[str, str]) -> None:
         self._binary, self._folder, self._env = binary, folder, env
         self.members = STATE_MEMBERS if binary is not None else ()
-        ports = _free_ports(2 * len(self.members))
+        ports = free_addresses(2 * len(self.members))
         self.addresses = dict(zip(self.members, ports[: len(self.members)], strict=True))
         """Where clients and Prometheus ask each."""
         self._peers = dict(zip(self.members, ports[len(self.members) :], strict=True))
@@ -66,8 +66,8 @@ async def _listens(address: str) -> bool:
     return True
 
 
-def _free_ports(count: int) -> list[str]:
-    """So many addresses that are free now, all different: etcd cannot say which port the system gave it."""
+def free_addresses(count: int) -> list[str]:
+    """So many addresses that are free now, all different: programs that cannot say which port the system gave."""
     with ExitStack() as stack:
         probes = [stack.enter_context(socket.socket()) for _ in range(count)]
         for probe in probes:
