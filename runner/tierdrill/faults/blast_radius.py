@@ -13,9 +13,6 @@ from tierdrill.faults.known_kinds import KINDS
 from tierdrill.text import listed
 
 PLATFORM_HOSTS = ("controller", "prometheus")
-STATE_STORE = "state-store"
-STATE_MEMBERS = tuple(f"{STATE_STORE}-{number}" for number in (1, 2, 3))
-"""The state store of a lab that has one, as a whole and by its members."""
 
 
 def hosts_of(gateways: Iterable[str], nodes: Iterable[str]) -> tuple[str, ...]:

@@ -9,7 +9,8 @@ from tierdrill.documents.models.external import Credentials, LoadConnection, Mon
 from tierdrill.documents.models.kubernetes import KubernetesSettings
 from tierdrill.documents.models.protections import FLAGS, KEEPS_POLICY
 from tierdrill.documents.models.units import Duration, Frozen, Metadata, Name, Network, Part, Ratio
-from tierdrill.faults.blast_radius import STATE_MEMBERS, STATE_STORE, Limits
+from tierdrill.faults.blast_radius import Limits
+from tierdrill.faults.store_names import MODEL_STORES, STATE_MEMBERS, STATE_STORE
 
 SHORTEST_LEASE_S, LONGEST_LEASE_S = 1.0, 3600.0
 """A shorter lease runs out while its run is merely slow; a longer one is none."""
@@ -65,7 +66,7 @@ class LabShape(Part):
     @property
     def model_stores(self) -> tuple[str, ...]:
         """The model store that nodes get weights from, and its mirror."""
-        return ("store-a", "store-b")
+        return MODEL_STORES
 
     @property
     def protections(self) -> tuple[str, ...]:

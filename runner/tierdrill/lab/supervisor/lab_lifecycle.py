@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tierdrill.faults.blast_radius import STATE_STORE
+from tierdrill.faults.store_names import STATE_STORE
 from tierdrill.lab.lab_config import LabConfig, NodeConfig
 from tierdrill.lab.lab_files import MARKER, LabState, kill_strays, remove_state, write_state
 from tierdrill.lab.serving import bind
@@ -172,7 +172,7 @@ class Lab:
         child = await self._hosts.spawn(program, name, {"token": self.state.token, **config}, fds)
         reached = child.address
         if self._hosts.is_inside(reached):
-            reached = str((await self._put_edge(f"console%3E{name}", name, name, reached))["target"])
+            reached = str((await self._put_edge(f"forward%3E{name}", name, name, reached))["target"])
         self.processes.add(name, program, child, reached)
         return child
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from tierdrill.faults.blast_radius import STATE_MEMBERS
+from tierdrill.faults.store_names import STATE_MEMBERS
 from tierdrill.process.child import Child, SpawnError, launch
 
 PROGRAM = "etcd"

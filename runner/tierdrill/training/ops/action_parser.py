@@ -7,7 +7,7 @@ from typing import Any
 
 from tierdrill.documents.models.tiers import Tiers
 from tierdrill.documents.models.units import parse_rate, parse_ratio
-from tierdrill.faults.blast_radius import STATE_STORE
+from tierdrill.faults.store_names import STATE_STORE
 from tierdrill.remedies.facts import A_SHARE, YES_OR_NO
 from tierdrill.remedies.known_remedies import COMMANDS, REMEDIES
 from tierdrill.remedies.remedy import A_RATE, TARGETS, RemedyKind
