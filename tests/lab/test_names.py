@@ -27,8 +27,10 @@ from tierdrill.lab.dns_messages import (
 from tierdrill.lab.gateway.gateway_state import GatewayCore
 from tierdrill.lab.gateway.name_lookup import NameLookup
 from tierdrill.lab.gateway.routing import Endpoint
+from tierdrill.lab.network import network_program
 from tierdrill.lab.network.proxy_network import Fabric
 from tierdrill.lab.network.resolver import Resolver
+from tierdrill.lab.serving import bind
 
 LABEL = st.from_regex(r"[a-z][a-z0-9-]{0,62}", fullmatch=True)
 ADDRESS = st.builds(lambda host, port: f"{host}:{port}", st.ip_addresses(v=4), st.integers(1, 65535))
@@ -55,9 +57,25 @@ def test_nonsense_is_refused_and_ends(noise: bytes, cut: int) -> None:
                 continue
 
 
-def test_a_pointer_that_leads_round_is_refused() -> None:
-    with pytest.raises(BadMessage, match="forward"):
-        asked(bytes.fromhex("000701000001000000000000c00c00210001"))
+@pytest.mark.parametrize("name", ["c00c", "c00e", "0161c00c", "0161c00d", "00c00c01610162c00f"])
+def test_a_pointer_that_leads_round_is_refused(name: str) -> None:
+    with pytest.raises(BadMessage, match=r"forward or round|cut off|something else"):
+        asked(bytes.fromhex(f"000701000001000000000000{name}00210001"))
+
+
+def test_a_port_whose_number_somebody_has_for_udp_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        theirs = "{}:{}".format(*taken.getsockname())
+        addresses = [theirs, "127.0.0.1:0"]
+        monkeypatch.setattr(network_program, "bind", lambda listen: bind(addresses.pop(0)))
+        both = network_program.bind_both(None)
+        assert both[0].getsockname() == both[1].getsockname() != taken.getsockname() and not addresses
+        for one in both:
+            one.close()
+        monkeypatch.setattr(network_program, "bind", bind)
+        with pytest.raises(OSError, match="in use"):
+            network_program.bind_both(theirs)
 
 
 def test_a_gateway_keeps_what_it_knew_while_the_resolver_fails() -> None:

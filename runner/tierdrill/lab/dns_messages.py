@@ -97,16 +97,16 @@ def _packed(name: str) -> bytes:
 
 
 def _name(data: bytes, at: int) -> tuple[str, int]:
-    """The name that stands there, and where it ends. Pointers lead only back, so that none leads round."""
+    """The name that stands there, and where it ends. A pointer leads before all that was read: none leads round."""
     labels: list[str] = []
-    end = None
+    end, begin = None, at
     while (length := _unpacked("!B", data, at)[0]) != 0:
         if length >= 0xC0:
             end = at + 2 if end is None else end
             to = _unpacked("!H", data, at)[0] & 0x3FFF
-            if to >= at:
-                raise BadMessage("a name that leads forward")
-            at = to
+            if to >= begin:
+                raise BadMessage("a name that leads forward or round")
+            at = begin = to
             continue
         if length > 63 or at + 1 + length > len(data):
             raise BadMessage("a name that is cut off")

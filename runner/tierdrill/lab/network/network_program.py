@@ -22,6 +22,7 @@ from tierdrill.lab.network.resolver import serve_names
 from tierdrill.lab.serving import bind, run_program, serve_announced
 
 PROGRAM = "fabric"
+BIND_ATTEMPTS = 5
 _log = logging.getLogger("tierdrill.fabric")
 
 
@@ -68,6 +69,22 @@ def build_app(fabric: Fabric, token: str) -> Starlette:
     )
 
 
+def bind_both(listen: str | None) -> tuple[socket.socket, socket.socket]:
+    """For TCP and for UDP at one address: at that one, or at a port that is free for both."""
+    for attempt in range(BIND_ATTEMPTS):
+        listener, names = bind(listen or "127.0.0.1:0"), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            names.bind(listener.getsockname())
+        except OSError:
+            listener.close()
+            names.close()
+            if listen or attempt == BIND_ATTEMPTS - 1:
+                raise
+        else:
+            break
+    return listener, names
+
+
 async def run(config: Mapping[str, Any], ready_fd: int | None) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # held connections cost two descriptors each
@@ -76,9 +93,7 @@ async def run(config: Mapping[str, Any], ready_fd: int | None) -> None:
     kept = Path(config["state"]) if config.get("state") else None
     fabric = KernelFabric(kept) if config.get("namespaces") else Fabric(kept)
     await fabric.restore()
-    listener = bind(config.get("listen") or "127.0.0.1:0")
-    names = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    names.bind(listener.getsockname())
+    listener, names = bind_both(config.get("listen"))
     await serve_names(fabric, names)
     app = build_app(fabric, config["token"])
     await serve_announced(app, listener, PROGRAM, config.get("name", PROGRAM), ready_fd, *fabric.working())
