@@ -100,6 +100,7 @@ class StateFollower:
         self._told: Told = {}
         self._heard_at: float | None = None
         self._reads = True
+        self._changing = asyncio.Lock()
         core.store_age_s = self.age_s
 
     @property
@@ -136,16 +137,17 @@ class StateFollower:
         if what not in KEPT:
             self._core.held.change(what, changes)
             return
-        before = self._told.get(what, {})
-        wanted = {name: value for name, value in {**before, **changes}.items() if value is not None}
-        await self._store.write(what, wanted)
-        self._told[what] = wanted
-        try:
-            self._core.held.change(what, changes)
-        except LabConfigError:
-            await self._store.write(what, before)
-            self._told[what] = before
-            raise
+        async with self._changing:  # each adds to what the former has written
+            before = self._told.get(what, {})
+            wanted = {name: value for name, value in {**before, **changes}.items() if value is not None}
+            await self._store.write(what, wanted)
+            self._told[what] = wanted
+            try:
+                self._core.held.change(what, changes)
+            except LabConfigError:
+                await self._store.write(what, before)
+                self._told[what] = before
+                raise
 
     async def _hear(self, told: Told) -> None:
         """Go by what was read, and write what is not there yet."""
