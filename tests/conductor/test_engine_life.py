@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,11 @@ from typing import Any
 import pytest
 
 from tests.remediation.remediation_support import TIERS, FakePort, clock, notice, playbook, step
+from tierdrill.conductor import engine_life
 from tierdrill.conductor.engine_life import EngineLife, Lifeline
 from tierdrill.history.events import Event
 from tierdrill.home import run_folder
+from tierdrill.process.identity import identify
 from tierdrill.remediation.engine_journal import unfinished
 from tierdrill.remediation.playbook_engine import PlaybookEngine
 from tierdrill.targets import lost_engine
@@ -118,3 +122,14 @@ def test_an_order_that_is_taken_back_before_its_step_kills_nobody(tmp_path: Path
         stage.following.cancel()
 
     asyncio.run(scene())
+
+
+def test_a_runner_that_dies_without_an_engine_leaves_nothing_to_undo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as runner:
+        monkeypatch.setattr(engine_life, "me", lambda: identify(runner.pid))
+        engine_life._tell(tmp_path, works=False)
+        p = {"folder": str(tmp_path)}
+        assert not lost_engine.gone(p).seen
+    assert lost_engine.gone(p).seen and "has died" in lost_engine.gone(p).detail

@@ -9,11 +9,13 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
 from tierdrill.history.events import Emit, Event
 from tierdrill.history.kinds.response_kinds import StepStarted
+from tierdrill.process.identity import me
 from tierdrill.process.safe_files import write_private
 from tierdrill.remediation.escalation import Pager
 from tierdrill.remediation.playbook_engine import PlaybookEngine
@@ -118,4 +120,4 @@ async def _over(folder: Path, seconds: float | None = None) -> None:
 
 
 def _tell(folder: Path, **state: Any) -> None:
-    write_private(folder / STATE_FILE, json.dumps(state))
+    write_private(folder / STATE_FILE, json.dumps({**state, "runner": asdict(me())}))

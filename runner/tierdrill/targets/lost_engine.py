@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tierdrill.home import run_folder
+from tierdrill.process.identity import read_identity
 from tierdrill.process.safe_files import write_private
 from tierdrill.targets.base import Mechanism, Proof, TargetError
 
@@ -52,9 +53,18 @@ def landed(p: Parameters) -> Proof:
 
 
 def gone(p: Parameters) -> Proof:
-    works = bool(read(Path(p["folder"]) / STATE_FILE).get("works"))
-    told = "an engine works" if works else "no engine works"
-    return Proof(works and not (Path(p["folder"]) / ORDER_FILE).exists(), time.time(), WITNESS, told)
+    """A run that has died takes its engine along, whichever it was."""
+    state = read(Path(p["folder"]) / STATE_FILE)
+    works, died = bool(state.get("works")), _has_died(state)
+    told = "the run has died, and its engine with it" if died else "an engine works" if works else "no engine works"
+    taken_back = not (Path(p["folder"]) / ORDER_FILE).exists()
+    return Proof((works or died) and taken_back, time.time(), WITNESS, told)
+
+
+def _has_died(state: dict[str, Any]) -> bool:
+    """Whether the process that wrote a state has ended."""
+    runner = read_identity(state["runner"]) if "runner" in state else None
+    return runner is not None and runner.visible() and not runner.lives()
 
 
 def read(path: Path) -> dict[str, Any]:
