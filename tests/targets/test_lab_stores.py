@@ -7,6 +7,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -16,7 +17,9 @@ from tests.targets.one_replica import OneReplica
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.process.identity import identify
 from tierdrill.targets.base import TargetError
+from tierdrill.targets.lab import state_store, tier_policy
 from tierdrill.targets.lab.fault_port import LAB_FAULTS
+from tierdrill.targets.lab.faults import load_surge
 
 WEIGHTS = b"weights"
 
@@ -87,3 +90,20 @@ def test_a_store_that_gives_damaged_weights(lab: Lab) -> None:
         fault.bind(client, {}, p)
     fault.revert(client, p)
     assert fault.gone(client, p).seen
+
+
+SHOWN = b"""
+tierdrill_requests_total{tier="critical",outcome="served"} 3
+tierdrill_tier_rank{tier="critical"} 1
+"""
+
+
+def test_witnesses_ask_no_proxy_of_the_environment(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    endpoint.answer = lambda asked: Answer(200, b'{"header": {"revision": "7"}}' if asked.path != "/metrics" else SHOWN)
+    assert state_store.healthy(endpoint.address) and state_store._revision(endpoint.address) == 7
+    assert load_surge.arrived(endpoint.address, "critical") == 3
+    told = {"addresses": {"gateways": {"gateway-a": endpoint.address}}}
+    client = cast(LabClient, SimpleNamespace(status=lambda: told))
+    assert tier_policy._shown(client, "tierdrill_tier_rank") == [{"critical": 1.0}]

@@ -8,9 +8,10 @@ Each file of `faults/` has one, as FAULT, and is named after the kind of fault.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from typing import Any
 
 from tierdrill.lab.client import LabClient, LabError
@@ -59,6 +60,22 @@ def connect(address: str, timeout_s: float) -> HTTPConnection:
     """A connection to `host:port`, which is made with its first request."""
     host, _, port = address.rpartition(":")
     return HTTPConnection(host, int(port), timeout=timeout_s)
+
+
+def fetch(
+    address: str, path: str, timeout_s: float, body: bytes | None = None, headers: Mapping[str, str] = {}
+) -> tuple[int, bytes]:
+    """Status and body of what `host:port` answers to a GET, or to a POST with a body; OSError where nothing comes.
+
+    The environment's proxies are not asked: they know nothing of the lab's loopback.
+    """
+    with closing(connect(address, timeout_s)) as connection:
+        try:
+            connection.request("GET" if body is None else "POST", path, body, dict(headers))
+            response = connection.getresponse()
+            return response.status, response.read()
+        except HTTPException as error:
+            raise OSError(f"{address}{path}: {type(error).__name__}") from error
 
 
 def running_replica(state: State, p: Parameters) -> dict[str, Any]:

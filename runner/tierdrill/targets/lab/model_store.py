@@ -1,12 +1,11 @@
 """The lab's model stores as the witnesses of their faults see them: what they give, against what they say it is."""
 
 import hashlib
-import http.client
 import json
 from typing import Any
 
 from tierdrill.lab.client import LabClient, LabError
-from tierdrill.targets.lab.lab_fault import Parameters, State, connect, known
+from tierdrill.targets.lab.lab_fault import Parameters, State, fetch, known
 
 TIMEOUT_S = 1.0
 
@@ -37,15 +36,11 @@ def wrong_files(client: LabClient, store: str, model: str) -> dict[str, bool]:
 
 
 def _fetch(client: LabClient, store: str, path: str) -> bytes:
-    connection = connect(str(store_process(client, store)["address"]), TIMEOUT_S)
+    address = str(store_process(client, store)["address"])
     try:
-        connection.request("GET", path)
-        response = connection.getresponse()
-        data = response.read()
-    except (OSError, http.client.HTTPException) as error:
+        status, data = fetch(address, path, TIMEOUT_S)
+    except OSError as error:
         raise LabError(f"{store} does not answer: {type(error).__name__}") from error
-    finally:
-        connection.close()
-    if response.status != 200:
-        raise LabError(f"{store}: GET {path}: status {response.status}")
+    if status != 200:
+        raise LabError(f"{store}: GET {path}: status {status}")
     return data

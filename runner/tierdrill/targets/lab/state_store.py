@@ -1,14 +1,13 @@
 """What the faults of the lab's state store share: its members, and what each says of itself."""
 
 import json
-import urllib.request
 from typing import Any
 
-from tierdrill.faults.blast_radius import STATE_STORE
+from tierdrill.faults.store_names import STATE_STORE
 from tierdrill.lab.client import LabClient
 from tierdrill.process.identity import here
 from tierdrill.targets.base import Proof, TargetError
-from tierdrill.targets.lab.lab_fault import KERNEL, Parameters, State, known, seen
+from tierdrill.targets.lab.lab_fault import KERNEL, Parameters, State, fetch, known, seen
 
 PROGRAM = "etcd"
 WITNESS = "the state store's members"
@@ -91,16 +90,14 @@ def has_quorum(client: LabClient) -> bool:
 def healthy(address: str) -> bool:
     """Whether a member says that it knows a leader and reads through it."""
     try:
-        with urllib.request.urlopen(f"http://{address}/health", timeout=TIMEOUT_S) as response:
-            return bool(response.status == 200)
-    except (OSError, ValueError):
+        return fetch(address, "/health", TIMEOUT_S)[0] == 200
+    except OSError:
         return False
 
 
 def _revision(address: str) -> int:
     """How many writes the member knows of; 0 where it does not say."""
     try:
-        with urllib.request.urlopen(f"http://{address}/v3/maintenance/status", b"{}", TIMEOUT_S) as response:
-            return int(json.load(response)["header"]["revision"])
+        return int(json.loads(fetch(address, "/v3/maintenance/status", TIMEOUT_S, b"{}")[1])["header"]["revision"])
     except (OSError, ValueError, KeyError):
         return 0

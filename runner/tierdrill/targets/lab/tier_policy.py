@@ -1,6 +1,5 @@
 """What the faults of the gateways' policy share: it is rolled out to all of them, and their metrics are the witness."""
 
-import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -8,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tierdrill.lab.client import LabClient
 from tierdrill.targets.base import Mechanism, Proof, TargetError
-from tierdrill.targets.lab.lab_fault import LabFault, Parameters, State, known, seen
+from tierdrill.targets.lab.lab_fault import LabFault, Parameters, State, fetch, known, seen
 
 TIMEOUT_S = 1.0
 WITNESS = "the gateways' metrics"
@@ -53,8 +52,8 @@ def _shown(client: LabClient, gauge: str) -> list[dict[str, float]]:
     found = []
     for address in client.status()["addresses"]["gateways"].values():
         try:
-            with urllib.request.urlopen(f"http://{address}/metrics", timeout=TIMEOUT_S) as response:
-                families = [*text_string_to_metric_families(response.read().decode())]
+            status, body = fetch(address, "/metrics", TIMEOUT_S)
+            families = [*text_string_to_metric_families(body.decode())] if status == 200 else []
         except (OSError, ValueError):
             continue
         samples = [sample for family in families if family.name == gauge for sample in family.samples]

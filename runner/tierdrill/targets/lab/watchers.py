@@ -1,11 +1,9 @@
 """The lab's Prometheus or Alertmanager that ends: SIGKILL. Witnesses are the kernel's process table and itself."""
 
-import http.client
-
 from tierdrill.lab.client import LabClient
 from tierdrill.monitoring.monitoring_login import lab_login
 from tierdrill.targets.base import Mechanism, Proof, TargetError
-from tierdrill.targets.lab.lab_fault import KERNEL, LabFault, Parameters, State, connect, meant, seen
+from tierdrill.targets.lab.lab_fault import KERNEL, LabFault, Parameters, State, fetch, meant, seen
 
 TIMEOUT_S = 1.0
 WATCHERS = ("prometheus", "alertmanager")
@@ -13,14 +11,11 @@ WATCHERS = ("prometheus", "alertmanager")
 
 def is_ready(client: LabClient, name: str) -> bool:
     """Whether it answers, and says that it is ready."""
-    connection = connect(str(client.status()["addresses"][name]), TIMEOUT_S)
+    address = str(client.status()["addresses"][name])
     try:
-        connection.request("GET", "/-/ready", headers={"Authorization": lab_login(client.lab.token).header})
-        return connection.getresponse().status == http.client.OK
-    except (OSError, http.client.HTTPException):
+        return fetch(address, "/-/ready", TIMEOUT_S, headers=lab_login(client.lab.token).headers())[0] == 200
+    except OSError:
         return False
-    finally:
-        connection.close()
 
 
 def watcher_fault(name: str) -> LabFault:

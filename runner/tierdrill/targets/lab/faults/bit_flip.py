@@ -4,11 +4,10 @@ The witness asks the replica the golden prompts, which read every weight, and co
 weights are real, in the memory of the replica's process: a new process has them as they were made.
 """
 
-import http.client
 import json
 
 from tierdrill.lab.client import LabClient
-from tierdrill.targets.lab.lab_fault import Answers, Parameters, connect, fault_in_process, known
+from tierdrill.targets.lab.lab_fault import Answers, Parameters, fault_in_process, fetch, known
 
 TIMEOUT_S = 2.0
 
@@ -23,17 +22,13 @@ def _ask(client: LabClient, replica: str) -> Answers:
     found = known({one["name"]: one for one in client.state()["replicas"]}, replica, "replica")
     if not found.get("address"):
         return Answers(f"{replica} is not running")
-    connection = connect(str(found["address"]), TIMEOUT_S)
     try:
-        connection.request("GET", "/internal/golden")
-        response = connection.getresponse()
-        document = json.loads(response.read())
-    except (OSError, http.client.HTTPException, ValueError) as error:
+        status, body = fetch(str(found["address"]), "/internal/golden", TIMEOUT_S)
+        document = json.loads(body)
+    except (OSError, ValueError) as error:
         return Answers(f"{replica} is not responding: {type(error).__name__}")
-    finally:
-        connection.close()
-    if response.status != 200:
-        return Answers(f"{replica} answers with status {response.status}")
+    if status != 200:
+        return Answers(f"{replica} answers with status {status}")
     well = document.get("ok") is True
     return Answers(f"{replica} answers the golden prompts {'rightly' if well else 'wrongly'}", not well, well)
 

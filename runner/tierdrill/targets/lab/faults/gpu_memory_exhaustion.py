@@ -1,12 +1,10 @@
 """The lab's GPU whose memory somebody else holds: its replicas have less room for KV caches, and tell it themselves."""
 
-import http.client
 import json
-from contextlib import closing
 
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.targets.base import Mechanism, Proof, TargetError
-from tierdrill.targets.lab.lab_fault import LabFault, Parameters, State, bind_gpu, connect, seen, without_power
+from tierdrill.targets.lab.lab_fault import LabFault, Parameters, State, bind_gpu, fetch, seen, without_power
 
 TIMEOUT_S = 1.0
 
@@ -41,12 +39,10 @@ def _room(client: LabClient, p: Parameters) -> dict[str, int]:
     for one in client.state()["replicas"]:
         if (one.get("node"), one.get("gpu")) != (p["node"], p["gpu"]) or not one.get("address"):
             continue
-        with closing(connect(str(one["address"]), TIMEOUT_S)) as connection:
-            try:
-                connection.request("GET", "/v2/health/ready")
-                found[one["name"]] = int(json.loads(connection.getresponse().read())["slots"])
-            except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
-                continue
+        try:
+            found[one["name"]] = int(json.loads(fetch(str(one["address"]), "/v2/health/ready", TIMEOUT_S)[1])["slots"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
     return found
 
 

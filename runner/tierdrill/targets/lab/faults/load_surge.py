@@ -1,12 +1,11 @@
 """Load that surges, as the lab's gateways count it."""
 
-import urllib.request
 from pathlib import Path
 
 from tierdrill.lab.client import LabClient
 from tierdrill.targets import surging_load
 from tierdrill.targets.base import Proof
-from tierdrill.targets.lab.lab_fault import KERNEL, LabFault, Parameters, State
+from tierdrill.targets.lab.lab_fault import KERNEL, LabFault, Parameters, State, fetch
 
 TIMEOUT_S = 1.0
 
@@ -31,8 +30,8 @@ def _count(client: LabClient, p: Parameters, *, surging: bool) -> Proof:
 def arrived(address: str, tier: str) -> float | None:
     """How many requests of a tier have come to a gateway; None where it does not answer."""
     try:
-        with urllib.request.urlopen(f"http://{address}/metrics", timeout=TIMEOUT_S) as response:
-            return surging_load.arrived(response.read().decode(), tier)
+        status, body = fetch(address, "/metrics", TIMEOUT_S)
+        return surging_load.arrived(body.decode(), tier) if status == 200 else None
     except (OSError, ValueError):
         return None
 

@@ -3,13 +3,12 @@
 The witness asks for the metrics as Prometheus does, at the exporter itself; that the node is well its agent says.
 """
 
-import http.client
 import time
 from typing import Any
 
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.targets.base import Mechanism, Proof, TargetError
-from tierdrill.targets.lab.lab_fault import LabFault, Parameters, State, connect, known, seen, without_power
+from tierdrill.targets.lab.lab_fault import LabFault, Parameters, State, fetch, known, seen, without_power
 
 TIMEOUT_S = 1.0
 MUST_HAVE = b"DCGM_FI_DEV_"
@@ -79,18 +78,13 @@ def scrape(client: LabClient, node: str) -> tuple[bool | None, str]:
         address = str(client.agent(node)["agent"])
     except LabError as error:
         return None, str(error)
-    connection = connect(address, TIMEOUT_S)
     try:
-        connection.request("GET", "/metrics")
-        response = connection.getresponse()
-        body = response.read()
-    except (OSError, http.client.HTTPException) as error:
+        status, body = fetch(address, "/metrics", TIMEOUT_S)
+    except OSError as error:
         return False, f"no answer from the exporter of {node}: {type(error).__name__}"
-    finally:
-        connection.close()
-    if response.status == 200 and MUST_HAVE in body:
+    if status == 200 and MUST_HAVE in body:
         return True, body.decode("utf-8", "replace")
-    return False, f"the exporter of {node} answers with status {response.status}"
+    return False, f"the exporter of {node} answers with status {status}"
 
 
 def _witness(p: Parameters) -> str:
