@@ -20,6 +20,7 @@ from tierdrill.history.sealed import EXERCISE, append_to_run, is_sealed
 from tierdrill.injection.undo import in_order_of_undo, undo_fault
 from tierdrill.judge.judge import NotARun
 from tierdrill.process.groups import signal_process
+from tierdrill.remedies.remedy import in_words
 from tierdrill.targets.base import is_remedy
 from tierdrill.targets.target_registry import labs_of
 
@@ -188,5 +189,6 @@ class _Recovery:
 def _named(entry: LedgerFault) -> str:
     """What an entry is of. A sealed one is named once its history is opened: a trainee may be looking."""
     target = entry.order.get("target")
-    named = f"{target}, left by a playbook" if is_remedy(entry) else f"{entry.order.get('kind')} on {target}"
+    left = f"{in_words(str(target))}, left by a playbook"
+    named = left if is_remedy(entry) else f"{entry.order.get('kind')} on {target}"
     return f"{'a sealed fault' if 'sealed' in entry.order else named} (run {entry.run})"

@@ -91,6 +91,11 @@ class Setting:
         return same and (None in (self.gateway, other.gateway) or self.gateway == other.gateway)
 
 
+def in_words(setting: str) -> str:
+    """A setting by the name that ledger and history have for it, as people say it."""
+    return "replicas away from home" if setting == "places" else setting
+
+
 @dataclass(frozen=True)
 class RemedyKind:
     """One remedy.

@@ -9,6 +9,7 @@ from tierdrill.history.kinds import run_kinds as run
 from tierdrill.history.payload import plain
 from tierdrill.history.projection import FaultSpan
 from tierdrill.judge.checks.fault_checks import INJECTOR
+from tierdrill.remedies.remedy import in_words
 from tierdrill.report.format import fault_words, show_seconds, variant_words
 from tierdrill.report.run_model import Line
 
@@ -52,6 +53,12 @@ def label_words(labels: Mapping[str, Any]) -> str:
 
 def _seen(seen: str) -> str:
     return f": {seen}" if seen else ""
+
+
+def _left(setting: str) -> str:
+    """What a playbook left changed, with the verb that goes with it."""
+    words = in_words(setting)
+    return f"{words} {'are' if words.split()[0].endswith('s') else 'is'}"
 
 
 _SABOTAGE: Mapping[type[run.FaultEvent], tuple[str, str]] = {
@@ -165,9 +172,9 @@ def _run(said: object) -> Told:
             told = "; ".join(f"{each.get('activity')}: {plain(each.get('seen'))}" for each in failed)
             return f"rollbacks FAILED: {told}", "bad"
         case run.RemedyGone() as one:
-            return f"{one.setting} is put back{_seen(one.seen)}", "info"
+            return f"{_left(one.setting)} put back{_seen(one.seen)}", "info"
         case run.RemedyNotGone() as one:
-            return f"{one.setting} is NOT put back{_seen(one.seen)}", "bad"
+            return f"{_left(one.setting)} NOT put back{_seen(one.seen)}", "bad"
         case response.AlertState(state=state) as one:
             subject = label_words(one.labels)
             level = {"firing": "warn", "resolved": "good"}.get(state, "info")
