@@ -152,8 +152,8 @@ def test_who_is_outside_reaches_a_host_through_its_own_link(play: Callable[[Scen
         await fabric.put_link(rule("pass"))
         outside = await asyncio.start_server(lambda reader, writer: writer.write(b"here"), "127.0.0.1", 0)
         at = "{}:{}".format(*outside.sockets[0].getsockname()[:2])
-        landing = await fabric.put_edge(Edge(f"{NODE}>controller", NODE, "controller", at))
-        assert hosts.has(landing)
+        inside = await fabric.put_edge(Edge(f"{NODE}>controller", NODE, "controller", at))
+        assert hosts.has(inside)
         assert fabric.delete_edge(edge.id) and len(fabric.edges()) == 1
 
     play(scenario)
@@ -186,7 +186,7 @@ def test_a_fabric_that_is_started_again_is_the_same_network(play: Callable[[Scen
         former = KernelFabric(kept)
         await former.restore()
         await former.put_edge(Edge(f"{GATEWAY}>r", GATEWAY, NODE, target))
-        landing = await former.put_edge(Edge(f"{NODE}>controller", NODE, "controller", at))
+        inside = await former.put_edge(Edge(f"{NODE}>controller", NODE, "controller", at))
         await former.put_link(rule("blackhole", lease_s=60.0))
         edges, told = former.edges(), kept.read_text()
         former.agent.send_signal(signal.SIGKILL)
@@ -196,7 +196,7 @@ def test_a_fabric_that_is_started_again_is_the_same_network(play: Callable[[Scen
         kept.write_text(told)
         again = KernelFabric(kept)
         await again.restore()
-        assert again.edges() == edges and landing in {edge["landing"] for edge in edges}
+        assert again.edges() == edges and inside in {edge["ingress"] for edge in edges}
         with pytest.raises(TimeoutError):
             await connected(GATEWAY, node, 0.5)
         await again.put_link(rule("pass"))

@@ -46,25 +46,25 @@ class KernelFabric(Fabric):
     def __init__(self, kept: Path | None = None) -> None:
         super().__init__(kept)
         self._hosts = NamespaceHosts.of(Path())
-        self._landings: dict[str, OpenEdge] = {}
-        self._consoles: dict[str, OpenEdge] = {}
+        self._ingress: dict[str, OpenEdge] = {}
+        self._port_forwards: dict[str, OpenEdge] = {}
         self._lines: dict[Key, AgentLine] = {}
         self._changing = asyncio.Lock()
         self._agent: Child | None = None
         self._faults = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def put_edge(self, edge: Edge, listen: str = _ANYWHERE, landing: str = "", console: str = _ANYWHERE) -> str:
+    async def put_edge(self, edge: Edge, listen: str = _ANYWHERE, ingress: str = "", forward: str = _ANYWHERE) -> str:
         """Open an edge, or aim it elsewhere; where its source reaches the destination."""
         async with self._opening:
-            target = edge.target if self._hosts.has(edge.target) else await self._land(edge, landing)
-            await self._put_console(edge.destination, target, console)
+            target = edge.target if self._hosts.has(edge.target) else await self._open_ingress(edge, ingress)
+            await self._put_port_forward(edge.destination, target, forward)
             inner = replace(edge, target=target)
             if (known := self._edges.get(edge.id)) is None:
                 known = await OpenEdge.at(bind(listen), Wire(inner, made_socket=_made_on(edge.source)))
                 self._edges[edge.id] = known
             known.wire.edge = inner
-        self._drop_consoles()
+        self._drop_port_forwards()
         self._keep()
         return self.reached(known)
 
@@ -77,39 +77,39 @@ class KernelFabric(Fabric):
             listener.bind(("127.0.0.1", port))
         return made
 
-    async def _land(self, edge: Edge, listen: str) -> str:
+    async def _open_ingress(self, edge: Edge, listen: str) -> str:
         """Where the destination's host takes connections for who is outside, at the edge's target."""
-        known = self._landings.get(edge.id)
+        known = self._ingress.get(edge.id)
         if known is None:
             listener = await socket_of(edge.destination)
             _, _, port = listen.rpartition(":")
             listener.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
             listener.bind((self._hosts.hosts[edge.destination].address, int(port or 0)))
             listener.listen(BACKLOG)
-            known = self._landings[edge.id] = await OpenEdge.at(listener, Wire(edge))
+            known = self._ingress[edge.id] = await OpenEdge.at(listener, Wire(edge))
         known.wire.edge = edge
         return known.listen
 
-    async def _put_console(self, host: str, target: str, listen: str) -> None:
+    async def _put_port_forward(self, host: str, target: str, listen: str) -> None:
         """How this machine reaches a target as if from its own host."""
-        if target not in self._consoles:
-            wire = Wire(Edge(f"console>{target}", host, host, target), made_socket=_made_on(host))
-            self._consoles[target] = await OpenEdge.at(bind(listen), wire)
+        if target not in self._port_forwards:
+            wire = Wire(Edge(f"forward>{target}", host, host, target), made_socket=_made_on(host))
+            self._port_forwards[target] = await OpenEdge.at(bind(listen), wire)
 
-    def _drop_consoles(self) -> None:
+    def _drop_port_forwards(self) -> None:
         wanted = {known.wire.edge.target for known in self._edges.values()}
-        for target in self._consoles.keys() - wanted:
-            self._consoles.pop(target).close()
+        for target in self._port_forwards.keys() - wanted:
+            self._port_forwards.pop(target).close()
 
     def delete_edge(self, edge_id: str) -> bool:
-        if (landing := self._landings.pop(edge_id, None)) is not None:
-            landing.close()
+        if (ingress := self._ingress.pop(edge_id, None)) is not None:
+            ingress.close()
         found = super().delete_edge(edge_id)
-        self._drop_consoles()
+        self._drop_port_forwards()
         return found
 
     def target(self, edge_id: str) -> str:
-        return self._consoles[self._edges[edge_id].wire.edge.target].listen
+        return self._port_forwards[self._edges[edge_id].wire.edge.target].listen
 
     def edges(self) -> list[dict[str, Any]]:
         """As this machine reaches them: `listen` from the source, `target` from the destination itself. `inside` is
@@ -117,14 +117,14 @@ class KernelFabric(Fabric):
         """
         return [
             {**one, "target": self.target(one["id"]), "inside": one["target"]}
-            | {"landing": landing.listen if (landing := self._landings.get(one["id"])) else None}
-            | {"outside": landing.wire.edge.target if landing else None}
+            | {"ingress": ingress.listen if (ingress := self._ingress.get(one["id"])) else None}
+            | {"outside": ingress.wire.edge.target if ingress else None}
             for one in super().edges()
         ]
 
     async def _restore_edge(self, said: dict[str, Any]) -> None:
         edge = Edge(said["id"], said["source"], said["destination"], said["outside"] or said["inside"])
-        await self.put_edge(edge, said["listen"], said["landing"] or "", said["target"])
+        await self.put_edge(edge, said["listen"], said["ingress"] or "", said["target"])
 
     async def put_link(self, rule: LinkRule) -> None:
         async with self._changing:
