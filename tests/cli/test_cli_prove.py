@@ -19,6 +19,7 @@ from tierdrill.cli.commands import prove
 from tierdrill.cli.commands.prove import exit_code
 from tierdrill.cli.drill_documents import check_place
 from tierdrill.cli.main import main
+from tierdrill.documents import catalogue_reader
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.judge.trend.proof import ProofRow, variants_of
 from tierdrill.monitoring.binaries import NAMES
@@ -187,6 +188,17 @@ def test_what_cannot_be_run_in_an_environment_is_skipped(proving: Any, few: list
     assert not set(skipped) & {drill for drill, _ in told.made}
     rows = rows_of(tmp_path / "home" / "prove.html")
     assert all(" skipped " in rows[drill] for drill in skipped)
+
+
+@pytest.mark.parametrize("environment", ["lab-wide", "tests/cluster/environment.yaml"])
+def test_the_catalogue_is_read_as_often_for_many_drills_as_for_few(
+    proving: Any, few: list[str], monkeypatch: pytest.MonkeyPatch, environment: str
+) -> None:
+    reads = list[object]()
+    read = catalogue_reader.read_catalogue
+    monkeypatch.setattr(catalogue_reader, "read_catalogue", lambda *given: reads.append(given) or read(*given))
+    told = proving("--all", "--json", "--environment", environment)
+    assert told.made and len(reads) <= 3, reads
 
 
 def test_a_drill_with_a_state_store_is_skipped_without_etcd(

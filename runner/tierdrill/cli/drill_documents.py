@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     from tierdrill.documents.models.tiers import Tiers
     from tierdrill.documents.models.workloads import Workloads
     from tierdrill.documents.problems import Problem
+    from tierdrill.documents.reading.reading_state import Reading
     from tierdrill.training.exercise_setting import ExerciseSetting
+
+    Reader = Callable[[Path, tuple[Path, ...]], Reading]
+    """As `read_catalogue`: who asks about many drills has one that keeps what it read."""
 
 
 ENDINGS = (".yaml", ".yml")
@@ -115,7 +119,7 @@ def readable_tiers(root: Path) -> list[Tiers]:
     return list(read_files(paths, root).catalogue.tiers.values())
 
 
-def environment_files(root: Path, environment: str) -> tuple[str, list[Path]]:
+def environment_files(root: Path, environment: str, reader: Reader | None = None) -> tuple[str, list[Path]]:
     """An environment's name, and the files to read beside the catalogue: none where it was given by its name.
 
     Of one given by its file those are that file and, where the catalogue has not the Tiers and Workloads that it
@@ -139,7 +143,7 @@ def environment_files(root: Path, environment: str) -> tuple[str, list[Path]]:
     there = [Path(os.path.realpath(one)) for one in catalogue_files(root) or ()]
     if Path(os.path.realpath(path)) in there:
         return names[0], []
-    known = read_catalogue(root)
+    known = (reader or read_catalogue)(root, ())
     extra = [path]
     for kind, name in (("Tiers", found.tiers), ("Workloads", found.workloads)):
         if name not in reading.named(kind) | known.named(kind):
@@ -211,20 +215,21 @@ def changed_setting(
     guardrails: Sequence[str] = (),
     environment: str | None = None,
     catalogue: Catalogue | None = None,
+    reader: Reader | None = None,
 ) -> DrillSetting:
     """As `drill_setting`, changed for one run: NAME=VALUE variables, TIER:SHARE:WINDOW guardrails, the environment (its
     name, or a file that holds it).
 
-    `catalogue` is the one at `root`, where it was read already. Refusal for what the drill, its experiment or its
-    environment does not allow.
+    `catalogue` is the one at `root`, with the files of that environment, where it was read already. Refusal for what
+    the drill, its experiment or its environment does not allow.
     """
     from tierdrill.documents.variables import changed, parse_guardrail, parse_set
     from tierdrill.text import either
 
-    there, extra = environment_files(root, environment) if environment is not None else (None, [])
-    setting = drill_setting(root, name, extra, None if extra else catalogue)
+    there, extra = environment_files(root, environment, reader) if environment is not None else (None, [])
+    setting = drill_setting(root, name, extra, catalogue)
     if there is not None and there != setting.drill.environment:
-        setting = _moved(root, setting, there, extra)
+        setting = _moved(root, setting, there, extra, reader)
     try:
         variables = dict(parse_set(setting.drill, text) for text in sets)
         added = [parse_guardrail(text) for text in guardrails]
@@ -239,7 +244,9 @@ def changed_setting(
     return changed(setting, variables, added)
 
 
-def _moved(root: Path, setting: DrillSetting, environment: str, extra: Sequence[Path]) -> DrillSetting:
+def _moved(
+    root: Path, setting: DrillSetting, environment: str, extra: Sequence[Path], reader: Reader | None
+) -> DrillSetting:
     """The setting in another environment, without the sabotages that cannot be done there; Refusal if there is none of
     that name, or the drill makes no sense there.
     """
@@ -252,7 +259,7 @@ def _moved(root: Path, setting: DrillSetting, environment: str, extra: Sequence[
     from tierdrill.monitoring.alert_names import KNOWN_ALERTS
     from tierdrill.targets.target_registry import absent_in
 
-    reading = read_catalogue(root, extra)
+    reading = (reader or read_catalogue)(root, tuple(extra))
     known = reading.catalogue.environments
     if environment not in known:
         raise Refusal(none_named("environment", environment, known))

@@ -7,13 +7,14 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from tierdrill.cli.completion import complete_drill, complete_part
-from tierdrill.cli.drill_documents import changed_setting, check_place, in_mode, whole_catalogue
+from tierdrill.cli.drill_documents import changed_setting, check_place, environment_files, in_mode, whole_catalogue
 from tierdrill.cli.errors import Refusal
 from tierdrill.cli.folders import Surroundings, author
 from tierdrill.cli.logs import log_to_file
@@ -32,6 +33,7 @@ from tierdrill.text import plural, valid
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from tierdrill.cli.drill_documents import Reader
     from tierdrill.conductor.run import RunOptions, RunOutcome
     from tierdrill.documents.catalogue import Catalogue, DrillSetting
     from tierdrill.history.events import Event
@@ -94,6 +96,7 @@ def command(
     everything there is; --without names some of them. What no drill notices is unproven. Exit code 0 if nothing is.
     """
     from tierdrill.conductor.run import RunOptions
+    from tierdrill.documents.catalogue_reader import read_catalogue
     from tierdrill.report.run.terminal_summary import make_console
 
     if whole == bool(drills):
@@ -104,10 +107,12 @@ def command(
         raise click.UsageError("--without needs --ablate")
     if page is not None and ablate:
         raise click.UsageError("got --page and --ablate, expected one of them")
-    catalogue = whole_catalogue(here.catalogue) if whole else None
+    reader = cache(read_catalogue)
+    extra = environment_files(here.catalogue, environment, reader)[1] if whole and environment is not None else []
+    catalogue = whole_catalogue(here.catalogue, extra) if whole else None
     places: dict[str, TargetError | None] = {}
     proofs = {
-        name: _to_prove(here, name, sets, environment, mode, lab, catalogue, places)
+        name: _to_prove(here, name, sets, environment, mode, lab, catalogue, reader, places)
         for name in (sorted(catalogue.drills) if catalogue else dict.fromkeys(drills))
     }
     settings = {name: one for name, (one, _) in proofs.items() if one is not None}
@@ -134,6 +139,7 @@ def _to_prove(
     mode: str | None,
     lab: str | None,
     catalogue: Catalogue | None,
+    reader: Reader,
     places: dict[str, TargetError | None],
 ) -> tuple[DrillSetting | None, DrillProof]:
     """A drill with all it refers to, and its proof with no run made yet. `places` keeps what each environment's check
@@ -149,7 +155,7 @@ def _to_prove(
 
     place = environment or ""
     try:
-        setting = in_mode(changed_setting(here.catalogue, name, sets, (), environment, catalogue), mode)
+        setting = in_mode(changed_setting(here.catalogue, name, sets, (), environment, catalogue, reader), mode)
         place = setting.environment.metadata.name
         if place not in places:
             places[place] = None
