@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents.support import CALENDAR, DRILL, good_catalogue
+from tests.documents.support import CALENDAR, DRILL, ENVIRONMENT, good_catalogue
 from tierdrill.documents.catalogue_reader import read_catalogue
 from tierdrill.documents.check.calendars import check_calendars
 from tierdrill.documents.check.check_context import Context
@@ -86,6 +86,23 @@ def test_what_collides_and_what_does_not(tmp_path: Path, entries: str, count: in
     problems = found(tmp_path, entries, "suites: {twice: [node-loss, node-loss]}\n")
     assert len(problems) == count, problems
     assert all("at once on environment lab" in problem for problem in problems)
+
+
+def test_a_draw_collides_with_what_it_surely_meets_only(tmp_path: Path) -> None:
+    # The good drill's blip twin takes 46 s with its overhead; another drill may be drawn that is elsewhere.
+    alone, either = "suites: {all: [node-loss]}\n", "suites: {all: [node-loss, elsewhere]}\n"
+    root = tmp_path / "catalogue"
+    drawn, other = entry("a", "cron: 0 3 * * *", "suite: all, draw: 1"), entry("b", "cron: 0 3 * * *")
+    sent = drawn.replace("draw: 1", "draw: 1, environment: lab")
+    assert len(found(tmp_path, drawn + other, alone)) == 2
+    assert found(tmp_path, entry("a", "every: 46s", "suite: all, draw: 1"), alone) == []
+    assert len(found(tmp_path, entry("a", "every: 45s", "suite: all, draw: 1"), alone)) == 1
+    for document, name, new in ((DRILL, "node-loss", "elsewhere"), (ENVIRONMENT, "lab", "far")):
+        text = (root / document).read_text(encoding="utf-8").replace(f"name: {name}", f"name: {new}")
+        text = text.replace("environment: lab", "environment: far")
+        (root / document).with_name(f"far-{Path(document).name}").write_text(text, encoding="utf-8")
+    assert found(tmp_path, drawn + other, either) == []
+    assert len(found(tmp_path, sent + other, either)) == 2
 
 
 def test_many_entries_at_one_time_are_told_within_bounds(tmp_path: Path) -> None:

@@ -65,9 +65,10 @@ def check_collisions(context: Context, timetables: Sequence[Timetable], now: dat
         _check_environment(each, now)
 
 
-def shortest_length_s(drill: Drill) -> float:
-    """The time a run of the drill takes at least, in seconds."""
-    phases = drill.phases
+def shortest_length_s(drill: Drill, *, blip: bool = False) -> float:
+    """The time a run of the drill, or of its blip twin, takes at least, in seconds."""
+    short = drill.blip.model_dump(exclude_none=True) if blip and drill.blip is not None else {}
+    phases = drill.phases.model_copy(update=short)
     return phases.warm_up + phases.baseline + phases.fault + phases.recovery + OVERHEAD_LEAST_S
 
 
@@ -81,12 +82,16 @@ def _uses_of(context: Context, timetable: Timetable, times: EntryTimes, place: P
     if any(name not in context.catalogue.drills or overlong(context.catalogue.drills[name]) for name in names):
         return  # which is told of the drill
     drills = [context.catalogue.drills[name] for name in names]
-    if times.entry.draw is not None:  # nobody knows which: those that are over first
-        drills = sorted(drills, key=shortest_length_s)[: times.entry.draw]
-    for drill in drills:
-        length = shortest_length_s(drill)
-        environment = timetable.calendar.environment_of(times.entry) or drill.environment
-        spot = place.at("cron" if times.entry.cron is not None else "every")
+    everywhere, draw = timetable.calendar.environment_of(times.entry), times.entry.draw
+    used = [(everywhere or drill.environment, shortest_length_s(drill)) for drill in drills]
+    if draw is not None:
+        # Nobody knows which, nor whether whole: those whose blip twins are over first. Of several places none is sure.
+        if len({environment for environment, _ in used}) > 1:
+            return
+        known = {one.metadata.name: shortest_length_s(one, blip=True) for one in drills}
+        used = [(used[0][0], length) for length in sorted(known.values())[:draw]]
+    spot = place.at("cron" if times.entry.cron is not None else "every")
+    for environment, length in used:
         yield _Use(times, spot, environment, elapsed, elapsed + length)
         elapsed += length
 
