@@ -12,6 +12,7 @@ from tests.documents.support import (
     ENVIRONMENT,
     EXPERIMENT,
     PLAYBOOK,
+    SCENARIO,
     TIERS,
     WORKLOADS,
     changed,
@@ -22,6 +23,7 @@ from tierdrill.did_you_mean import nearest
 from tierdrill.documents.catalogue import Catalogue
 from tierdrill.documents.catalogue_reader import load_catalogue, load_documents
 from tierdrill.documents.problems import Problem, SpecError, in_order, shown
+from tierdrill.faults.known_kinds import KINDS
 from tierdrill.text import listed
 
 ALERTS = {"NodeNotReady": {"node", "severity"}, "ReplicaNotReady": {"pod", "node", "severity"}}
@@ -139,6 +141,77 @@ def test_a_gateway_that_is_protected_or_is_not_there(root: Path) -> None:
     assert "router-fail-closed of gateway-b; environment lab protects gateway-b" in of_the_drill(root)[0]
     changed(root, DRILL, ("variables: {node: gateway-b}", "variables: {node: gateway-c}"))
     assert "no gateway named 'gateway-c', expected gateway-a or gateway-b" in of_the_drill(root)[0]
+
+
+WRONG_ARGUMENTS = [
+    ("dns-wrong-answer", {"replica": "assistant-0", "leads_to": "draft-9"}, "no replica named 'draft-9'"),
+    ("engine-lost", {"step": "drane"}, "no remedy named 'drane'"),
+    ("model-drift", {"tier": "critical", "model": "assistent"}, "no model named 'assistent'"),
+    ("model-store-corrupt", {"store": "state-store", "model": "assistant"}, "no store named 'state-store'"),
+    ("state-quorum-lost", {"store": "state-store-1"}, "no store named 'state-store-1', expected state-store"),
+    ("state-member-lost", {"store": "store-a"}, "no store named 'store-a', expected state-store-1,"),
+    ("priority-swap", {"tier": "critical", "of_tier": "gold"}, "no tier named 'gold'"),
+    ("dns-failure", {"gateway": "gateway-a", "silent": 2}, "dns-failure: got silent=2, expected 0 to 1"),
+    ("link-latency", {"source": "x>*", "destination": "node-1", "delay_ms": 9}, "no host named 'x>*'"),
+    ("prometheus-lost", {}, ""),
+]
+
+
+def with_store(root: Path) -> None:
+    changed(root, ENVIRONMENT, ("gpus_per_node: 2}", "gpus_per_node: 2, state_store: true}"))
+    changed(root, ENVIRONMENT, ("protected: [gateway-a, gateway-b]", "protected: []"))
+
+
+@pytest.mark.parametrize(("kind", "arguments", "told"), WRONG_ARGUMENTS)
+def test_what_an_inject_names_is_there_and_its_numbers_fit(
+    root: Path, kind: str, arguments: dict[str, object], told: str
+) -> None:
+    with_store(root)
+    former = "link-latency, parameters: {source: gateway-a, destination: node-3, delay_ms: 300}"
+    changed(root, SCENARIO, (former, f"{kind}, parameters: {json.dumps(arguments)}"))
+    found = lines(root)
+    assert all(line.startswith(f"{SCENARIO}:38:") for line in found)
+    assert [told in line for line in found] == ([True] if told else [])
+
+
+@pytest.mark.parametrize(("kind", "arguments", "told"), WRONG_ARGUMENTS)
+def test_what_a_drill_breaks_is_there_and_its_numbers_fit(
+    root: Path, kind: str, arguments: dict[str, object], told: str
+) -> None:
+    with_store(root)
+    fault = KINDS[kind]
+    given: dict[str, object] = {name: f"${{{name}}}" for name in arguments}
+    undone = {name: given[name] for name in fault.identity if name in given}
+    experiment = {
+        "title": "A fault",
+        "description": "Something breaks.",
+        "configuration": {**arguments, "fault_seconds": 20},
+        "runtime": {"rollbacks": {"strategy": "always"}},
+        "method": [{**_call("action", "break", fault.action, **given), "pauses": {"after": "${fault_seconds}"}}],
+        "rollbacks": [_call("action", "mend", fault.undo, **undone)],
+    }
+    (root / EXPERIMENT).with_name("other.json").write_text(json.dumps(experiment), encoding="utf-8")
+    variables = json.dumps({**arguments, "node": "node-2"})
+    changed(
+        root, DRILL, ("experiment: node/power-loss", "experiment: node/other"), ("target: node-2", 'target: "${node}"'),
+        ("variables: {node: node-2}", f"variables: {variables}"),
+    )  # fmt: skip
+    found = of_the_drill(root)
+    assert all(line.startswith(f"{DRILL}:7:") for line in found)
+    assert [told in line for line in found] == ([True] if told else [])
+
+
+def test_an_inject_of_no_known_fault_is_told(root: Path) -> None:
+    changed(root, SCENARIO, ("fault: link-latency", "fault: link-latencies"))
+    (found,) = lines(root)
+    assert "no fault named 'link-latencies'" in found and "did you mean link-latency?" in found
+
+
+def test_a_store_that_a_lab_has_not(root: Path) -> None:
+    former = "link-latency, parameters: {source: gateway-a, destination: node-3, delay_ms: 300}"
+    changed(root, SCENARIO, (former, "state-member-lost, parameters: {store: state-store-1}"))
+    (found,) = lines(root)
+    assert "no store named 'state-store-1'; there is none" in found
 
 
 def test_a_surge_is_of_a_stream_that_the_load_has_and_touches_nothing(root: Path) -> None:

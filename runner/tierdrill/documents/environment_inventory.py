@@ -25,6 +25,7 @@ class Inventory:
     streams: tuple[str, ...] = ()
     tier_of: Mapping[str, str] = field(default_factory=dict)
     stores: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -53,6 +54,7 @@ class Inventory:
             "tier": self.tiers,
             "stream": self.streams,
             "store": self.stores,
+            "model": self.models,
         }
         # What there is one of is called by its kind.
         return by_kind.get(kind, tuple(one for one, named in IDENTITY.items() if one == kind and not named))
@@ -66,8 +68,9 @@ def inventory_of(
     """
     named = tuple(tier.name for tier in tiers.tiers)
     streams = tuple(stream.name for stream in load.streams) if load is not None else ()
+    models = tuple(model.name for model in workloads.models)
     if environment.target == "external" and environment.names.model_fields_set:
-        return Inventory(**environment.names.model_dump(), tiers=named, streams=streams)
+        return Inventory(**environment.names.model_dump(), tiers=named, streams=streams, models=models)
     if environment.target != "lab":
         return None
     shape = environment.lab
@@ -82,6 +85,7 @@ def inventory_of(
         streams=streams,
         tier_of=tier_of,
         stores=(*shape.stores, *shape.model_stores),
+        models=models,
     )
 
 

@@ -104,7 +104,8 @@ def touched(target_kind: str, target: str, layout: Layout) -> frozenset[str]:
     if target_kind != "link":
         return frozenset({target})
     ends = target.split(">")
-    cut = [link for link in layout.links if _fits(ends, link.split(">"))] if "*" in ends else []
+    wild = len(ends) == 2 and "*" in ends
+    cut = [link for link in layout.links if _fits(ends, link.split(">"))] if wild else []
     return frozenset(_undirected("link", link) for link in cut or (target,))
 
 

@@ -34,13 +34,17 @@ def kinds_in(folder: Path) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class Parameter:
-    """An argument of a fault: text, or a whole number where it has bounds. One with a default may be left out."""
+    """An argument of a fault: text, or a whole number where it has bounds. One with a default may be left out.
+
+    `names` is what its text is the name of: a kind of target, a model, a remedy.
+    """
 
     name: str
     meaning: str
     unit: str = ""
     bounds: tuple[int, int] | None = None
     default: int | None = None
+    names: str = ""
 
     def checked(self, kind: str, value: Any) -> str | int:
         """The value with its type made right; UnknownFault if it is not allowed."""
@@ -86,6 +90,7 @@ class FaultKind:
     arguments beside those that name the target. A fault that does not disrupt changes only what is said of its target.
     `pods` is what becomes of the replicas at its target: lost with a node that is not ready any more, evicted (budgets
     are asked), or deleted. With `boots` their node has to boot before they can be there again.
+    `among` are the only targets that it can be of, where not all of their kind can have it.
     `blinds` are the ways of watching alerts that show nothing while it lasts (`what` of a monitoring.gap).
     """
 
@@ -103,6 +108,7 @@ class FaultKind:
     disrupts: bool = True
     pods: Literal["stay", "lost", "evicted", "deleted"] = "stay"
     boots: bool = False
+    among: tuple[str, ...] = ()
     blinds: tuple[str, ...] = ()
 
     @property

@@ -6,7 +6,8 @@ from typing import Any
 from tierdrill.did_you_mean import nearest
 from tierdrill.documents.check.check_context import Context
 from tierdrill.documents.check.experiment_structure import activity_names, check_experiment, check_undoing, probe_names
-from tierdrill.documents.environment_inventory import Inventory, violations
+from tierdrill.documents.check.fault_arguments import check_bounds, check_names
+from tierdrill.documents.environment_inventory import violations
 from tierdrill.documents.models.drill import Drill
 from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.models.units import show_duration
@@ -126,8 +127,18 @@ def check_use(context: Context, place: Place, drill: Drill, environment: Environ
         return
     values = experiment_values(experiment.content, drill.variables)
     used = filled_calls(experiment.content, values)
-    if inventory is not None:
-        _check_targets(place, drill, used, inventory)
+    for call, written in zip(used, calls(experiment.content), strict=True):
+        if call.section != "method":
+            continue
+
+        def at(name: str, call: Call = call) -> Place:
+            return _where(place, drill, call, (name,))
+
+        if inventory is not None and "" not in call.words:
+            check_names(call.fault, call.arguments, inventory, at)
+        # What is written in the experiment itself is told there.
+        filled = {name: one for name, one in call.arguments.items() if "${" in str(written.arguments[name])}
+        check_bounds(call.fault, filled, at)
     for call, problem in violations(used, environment, inventory):
         _where(place, drill, call, call.fault.identity).report(problem.found, problem.allowed)
 
@@ -172,21 +183,3 @@ def _where(place: Place, drill: Drill, call: Call, names: tuple[str, ...]) -> Pl
         if name in drill.variables and str(drill.variables[name]) == str(written.get(name)):
             return place.at("variables", name)
     return place.at("experiment")
-
-
-def _check_targets(place: Place, drill: Drill, used: list[Call], inventory: Inventory) -> None:
-    for call in used:
-        fault = call.fault
-        if call.section != "method" or "${" in call.target or "" in call.words:
-            continue
-        spot = _where(place, drill, call, fault.identity)
-        if fault.target_kind == "link":
-            for name, word in zip(fault.identity, call.words, strict=True):
-                if word != "*":
-                    _where(place, drill, call, (name,)).known(word, "host", inventory.hosts)
-        elif fault.target_kind == "gpu" and call.words[0] not in inventory.nodes:
-            _where(place, drill, call, ("node",)).known(call.words[0], "node", inventory.nodes)
-        elif fault.target_kind == "gpu":
-            _where(place, drill, call, ("gpu",)).known(call.target, "GPU", inventory.gpus)
-        else:
-            spot.known(call.target, fault.target_kind, inventory.of_kind(fault.target_kind))

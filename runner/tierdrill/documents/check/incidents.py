@@ -5,6 +5,7 @@ from typing import Any
 
 from tierdrill.did_you_mean import nearest
 from tierdrill.documents.check.check_context import Context
+from tierdrill.documents.check.fault_arguments import check_bounds, check_names
 from tierdrill.documents.environment_inventory import Inventory
 from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.models.hypotheses import CAUSES
@@ -78,14 +79,9 @@ def check_parameters(
     missing = [name for name in fault.required if name not in parameters]
     for name in missing:
         place.report(f"no parameter {shown(name)} of {kind}", f"it needs {listed(fault.required)}", key=True)
-    if missing or inventory is None:
-        return
-    if fault.target_kind == "link":
-        for name in fault.identity:
-            place.at(name).known(str(parameters[name]), "host", inventory.hosts)
-        return
-    spot = place.at(fault.identity[-1])
-    check_target(spot, fault.target_kind, fault.target(parameters), inventory)
+    if not missing and inventory is not None:
+        check_names(fault, parameters, inventory, place.at)
+    check_bounds(fault, parameters, place.at)
 
 
 def check_target(place: Place, kind: str, target: str, inventory: Inventory | None) -> None:
@@ -124,8 +120,10 @@ def check_signal(place: Place, one: Noise | Inject, inventory: Inventory | None)
     needed = NEEDED[one.kind]
     fields = {name for names in NEEDED.values() for name in names} & set(type(one).model_fields)
     optional = {"xid": {"xid"}, "message": {"sender"}}.get(one.kind, set())
+    kind = KINDS.get(one.fault or "") if isinstance(one, Inject) else None
+    takes_none = kind is not None and not kind.required
     for name in needed:
-        if getattr(one, name, None) in (None, "", {}):
+        if getattr(one, name, None) in (None, "", {}) and not (takes_none and name == "parameters"):
             place.report(f"{one.kind} without {name}", f"it needs {listed(needed)}", key=True)
     for name in sorted((fields | {"xid", "sender"}) & one.model_fields_set - set(needed) - optional):
         place.at(name).report(f"{name} for {one.kind}", f"it has {listed([*needed, *sorted(optional)])}", key=True)
@@ -150,7 +148,7 @@ def check_radius(place: Place, scenario: Scenario, environment: Environment, lay
     for number, incident in enumerate(scenario.incidents):
         _check_added(place.at("incidents", number, "parameters"), radius, incident.fault, incident.parameters)
     for number, inject in enumerate(scenario.injects):
-        if inject.fault is not None:
+        if inject.fault is not None and inject.fault in KINDS:
             _check_added(place.at("injects", number, "parameters"), radius, inject.fault, [inject.parameters])
             radius.remove([inject.fault], KINDS[inject.fault].target(inject.parameters))
 

@@ -11,5 +11,5 @@ KIND = FaultKind(
     visible="who looks the name up reaches a server that is well and is another one, perhaps with another model",
     undone="the resolver gives the right address again",
     proof="the address that it gives is the other replica's; gone when it is the replica's own",
-    settings=(Parameter("leads_to", "the replica whose address is given, such as draft-0"),),
+    settings=(Parameter("leads_to", "the replica whose address is given, such as draft-0", names="replica"),),
 )

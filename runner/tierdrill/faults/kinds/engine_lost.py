@@ -12,7 +12,7 @@ KIND = FaultKind(
     undone="a new engine is there (it also comes by itself after its seconds), and goes on from the history",
     proof="the run says that its engine was killed in that step; gone when it says that one works",
     settings=(
-        Parameter("step", "what the step does in which it is killed, such as drain"),
+        Parameter("step", "what the step does in which it is killed, such as drain", names="remedy"),
         Parameter("seconds", "how long until a new one is started", "s", (1, 60), default=3),
     ),
 )

@@ -11,5 +11,5 @@ KIND = FaultKind(
     visible="answers have changed, in every replica alike; no error, no latency and no health check shows it",
     undone="the reviewed revision is rolled out again",
     proof="each replica answers the golden prompts wrongly; gone when each answers them rightly",
-    settings=(Parameter("model", "the model's name, such as assistant"),),
+    settings=(Parameter("model", "the model's name, such as assistant", names="model"),),
 )

@@ -1,4 +1,5 @@
 from tierdrill.faults.kind import FaultKind, Parameter
+from tierdrill.faults.store_names import MODEL_STORES
 
 KIND = FaultKind(
     kind="model-store-corrupt",
@@ -11,5 +12,6 @@ KIND = FaultKind(
     visible="what runs serves on; a replica that starts where its weights are not cached refuses those it is given",
     undone="the files are as they were published",
     proof="the model's files in the store have another SHA-256 than its manifest says; gone when all have it",
-    settings=(Parameter("model", "the model's name, such as assistant"),),
+    settings=(Parameter("model", "the model's name, such as assistant", names="model"),),
+    among=MODEL_STORES,
 )

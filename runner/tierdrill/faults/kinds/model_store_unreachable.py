@@ -1,4 +1,5 @@
 from tierdrill.faults.kind import FaultKind
+from tierdrill.faults.store_names import MODEL_STORES
 
 KIND = FaultKind(
     kind="model-store-unreachable",
@@ -11,4 +12,5 @@ KIND = FaultKind(
     visible="what runs serves on; a replica that starts where its weights are not cached waits for them",
     undone="the store answers again",
     proof="the kernel says that the store's process is stopped; gone when it gives its manifest",
+    among=MODEL_STORES,
 )

@@ -14,5 +14,5 @@ KIND = FaultKind(
     visible="under pressure the wrong tier waits, is preempted and is turned away; when nothing is short, nothing",
     undone="the tier has its own priority again (on Kubernetes, after one more rollout)",
     proof="the tier's pods, or the gateways' metrics, have the other's priority; gone when they have its own again",
-    settings=(Parameter("of_tier", "the tier whose priority is taken, such as best-effort"),),
+    settings=(Parameter("of_tier", "the tier whose priority is taken, such as best-effort", names="tier"),),
 )

@@ -1,4 +1,5 @@
 from tierdrill.faults.kind import FaultKind
+from tierdrill.faults.store_names import STATE_MEMBERS
 
 KIND = FaultKind(
     kind="state-member-lost",
@@ -11,4 +12,5 @@ KIND = FaultKind(
     visible="the member's metrics are gone; the others go on, after an election where it was the leader",
     undone="the member is started again on its data",
     proof="the kernel has no such process any more; gone when the member reads by a quorum, with all that was written",
+    among=STATE_MEMBERS,
 )

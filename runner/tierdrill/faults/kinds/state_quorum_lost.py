@@ -1,4 +1,5 @@
 from tierdrill.faults.kind import FaultKind
+from tierdrill.faults.store_names import STATE_STORE
 
 KIND = FaultKind(
     kind="state-quorum-lost",
@@ -14,4 +15,5 @@ KIND = FaultKind(
         "the kernel has no such processes any more, and the member that is left says that it has no leader; gone when"
         " the store reads by a quorum, with all that was written"
     ),
+    among=(STATE_STORE,),
 )

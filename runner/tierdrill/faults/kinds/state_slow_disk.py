@@ -1,4 +1,5 @@
 from tierdrill.faults.kind import FaultKind, Parameter
+from tierdrill.faults.store_names import STATE_MEMBERS
 
 KIND = FaultKind(
     kind="state-slow-disk",
@@ -12,4 +13,5 @@ KIND = FaultKind(
     undone="the member runs all the time",
     proof="the kernel says that its process is stopped in as large a share of looks; gone when it is in none",
     settings=(Parameter("stall_ms", "how long it stands still at a time", "ms", (10, 60_000), default=400),),
+    among=STATE_MEMBERS,
 )
