@@ -268,7 +268,10 @@ def test_the_seat_of_a_killed_facilitator_is_free(tmp_path: Path) -> None:
 
 def test_a_seat_is_taken_over_from_a_process_that_hangs_up(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from tierdrill.gameday.console.facilitator_lock import Seat\n"
+        "import sys, time, signal; from pathlib import Path\n"
+        "from tierdrill.gameday.console.facilitator_lock import Seat\n"
+        # Under nohup, where tests may be run, it would be ignored.
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
         "Seat(Path(sys.argv[1])).take('Ana'); print('there', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE) as other:
