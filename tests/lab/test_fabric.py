@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tierdrill.lab.network.link_rules import Edge, LinkRule
+from tierdrill.lab.network.proxy_network import Fabric
 from tierdrill.process import spawn as spawn
 
 TOKEN = "fabric-token"
@@ -277,6 +279,26 @@ def test_a_link_that_flaps_holds_and_lets_go_by_turns(fabric: Control, echo: Ech
         assert 2 <= len(held) <= 4 and len(trips) > 2 * len(held), held
         fabric.link("pass")
         assert round_trip(connection) < 0.1
+
+
+def test_a_connection_on_its_way_when_its_link_goes_is_there_when_it_comes_back(echo: Echo) -> None:
+    async def scenario(steps: int) -> None:
+        network = Fabric()
+        listen = await network.put_edge(Edge("e", "a", "b", echo.address))
+        host, _, port = listen.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"ping")
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await network.put_link(LinkRule("a", "b", "blackhole"))
+        await asyncio.sleep(0.01)
+        await network.put_link(LinkRule("a", "b", "pass"))
+        assert await asyncio.wait_for(reader.readexactly(4), 5.0) == b"ping", steps
+        writer.close()
+        network.delete_edge("e")
+
+    for steps in range(20):
+        asyncio.run(scenario(steps))
 
 
 def test_a_slow_handshake_is_only_that(fabric: Control, echo: Echo) -> None:

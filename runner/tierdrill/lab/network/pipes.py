@@ -161,6 +161,7 @@ class Pair:
         self._out = Line(self.client, self.upstream, wire.outward)
         self._in = Line(self.upstream, self.client, wire.inward)
         self._connecting: asyncio.Task[None] | None = None
+        self._on_its_way = False
 
     @property
     def established(self) -> bool:
@@ -262,13 +263,14 @@ class Pair:
         if self.established:
             self.client.pause(_HELD)
             self.upstream.pause(_HELD)
-        else:
+        elif not self._on_its_way:
             self._cancel_connecting()
 
     def _release(self) -> None:
         self._in.open = True
         if not self.established:
-            self._connect()
+            if self._connecting is None:
+                self._connect()
             return
         self._out.open = True
         for line in (self._out, self._in):
@@ -278,7 +280,7 @@ class Pair:
 
     def _connect_now(self) -> None:
         """What held a handshake back is over."""
-        if self._connecting is not None and not self.established:
+        if self._connecting is not None and not self._on_its_way:
             self._cancel_connecting()
             self._connect()
 
@@ -292,13 +294,16 @@ class Pair:
         if delay_s > 0:
             await asyncio.sleep(delay_s)  # the handshake's round trip, which a proxy cannot delay itself
         host, port = split_address(self.wire.edge.target)
+        # From here on it may be there before anybody hears of it; who cancels it then closes it.
+        self._on_its_way = True
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await self._connect_upstream(host, port)
         except OSError:  # refused, unreachable; TimeoutError is one too
-            self.wire.counters.refused += 1
-            self._connecting = None
-            self.reset()
+            self._connecting, self._on_its_way = None, False
+            if not self.wire.behaviour.silent:
+                self.wire.counters.refused += 1
+                self.reset()
 
     async def _connect_upstream(self, host: str, port: int) -> None:
         loop = asyncio.get_running_loop()
