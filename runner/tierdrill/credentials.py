@@ -113,12 +113,20 @@ def _header(place: Mapping[str, str | None]) -> str:
 _REFUSED = re.compile(r"\b(HTTP|HTTP Status Code) (401|403)\b")
 
 
+_UNTRUSTED, _UNWELCOME = "its TLS certificate is not trusted", "its credentials are refused"
+
+
 def explained(text: str) -> str:
     """A failure to reach a server in words that say what to do, where it is one of the usual ones."""
     if "CERTIFICATE_VERIFY_FAILED" in text:
-        return "its TLS certificate is not trusted; ca_file names the authority that signed it"
+        return f"{_UNTRUSTED}; ca_file names the authority that signed it"
     if any(words in text for words in ("Connection refused", "All connection attempts failed")):
         return "connection refused: nothing listens there"
     if found := _REFUSED.search(text):
-        return f"its credentials are refused (HTTP {found[2]})"
+        return f"{_UNWELCOME} (HTTP {found[2]})"
     return text
+
+
+def stays_so(told: str) -> bool:
+    """Whether what `explained` told does not change by waiting, for somebody has to change a document or a secret."""
+    return _UNTRUSTED in told or _UNWELCOME in told

@@ -119,6 +119,15 @@ def test_settling_ends_with_the_first_good_look() -> None:
     assert [finding.ok for finding in asyncio.run(settle(look, 5.0))] == [True]
 
 
+def test_settling_waits_for_nothing_that_waiting_does_not_mend() -> None:
+    looks = iter([[Finding("a", False, ""), Finding("b", True, "")], [Finding("a", False, "", final=True)]])
+
+    async def look() -> list[Finding]:
+        return next(looks)
+
+    assert [finding.final for finding in asyncio.run(settle(look, 60.0))] == [True]
+
+
 def test_a_kept_lab_is_one_lab_whatever_environment_it_is_used_by() -> None:
     held = [("lab/own/r1", "r1", 1, "ann"), ("lab/dev", "r2", 2, "ann"), ("wide/dev", "r3", 3, "bob")]
     assert holder_of_lab(held, "dev", "r2") == "by run r3 (pid 3, bob)"

@@ -47,13 +47,14 @@ def check_ledger(ledger: Ledger, run: str, place: dict[str, Any]) -> Finding:
 
 
 async def settle(look: Any, within_s: float) -> list[Finding]:
-    """Ask until every finding is good or the time is up; the last findings.
+    """Ask until every finding is good, one is final or the time is up; the last findings.
 
     A deployment that has just come up needs a moment.
     """
     deadline = asyncio.get_running_loop().time() + within_s
     while True:
         findings: list[Finding] = await look()
-        if all(finding.ok for finding in findings) or asyncio.get_running_loop().time() >= deadline:
+        ended = all(finding.ok for finding in findings) or any(finding.final for finding in findings)
+        if ended or asyncio.get_running_loop().time() >= deadline:
             return findings
         await asyncio.sleep(0.05)

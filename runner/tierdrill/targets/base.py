@@ -187,11 +187,12 @@ class Endpoints:
 
 @dataclass(frozen=True)
 class Finding:
-    """One check before a run starts."""
+    """One check before a run starts; `final` where waiting cannot change it."""
 
     name: str
     ok: bool
     seen: str
+    final: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from tierdrill.credentials import SecretMissing, ServerLogin, explained, read_secret
+from tierdrill.credentials import SecretMissing, ServerLogin, explained, read_secret, stays_so
 from tierdrill.documents.check.dependencies import split_endpoint
 from tierdrill.documents.models.channels import Secret
 from tierdrill.documents.models.drill import Stream
@@ -165,7 +165,7 @@ def _endpoint(connection: Connection) -> Endpoint:
 
 def _finding(name: str, url: str, answer: object) -> Finding:
     if isinstance(answer, NoData):
-        return Finding(name, False, f"{url}: {answer.reason}")
+        return Finding(name, False, f"{url}: {answer.reason}", stays_so(answer.reason))
     return Finding(name, True, f"{url} answers")
 
 
@@ -178,11 +178,11 @@ async def _look_load(load: LoadConnection, model: str) -> Finding:
             body = {"model": model, "prompt": "1", "max_tokens": 1}
             answer = await client.post(url, json=body, headers=login.headers())
     except SecretMissing as error:
-        return Finding("load", False, str(error))
+        return Finding("load", False, str(error), final=True)
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-        return Finding("load", False, f"{url}: {explained(str(error) or type(error).__name__)}")
+        return _finding("load", url, NoData(explained(str(error) or type(error).__name__)))
     if answer.status_code in (401, 403):
-        return Finding("load", False, f"{url}: {explained(f'HTTP {answer.status_code}')}")
+        return _finding("load", url, NoData(explained(f"HTTP {answer.status_code}")))
     rules = [rule.model_dump() for rule in load.rejected]
     good = answer.is_success or declared_rejection(rules, answer.status_code, answer.headers.get) is not None
     said = "answers" if good else f"HTTP {answer.status_code}: {answer.text.strip()[:200]}"
