@@ -2,6 +2,9 @@
 
 from typing import Any
 
+ACTIONS_MODULE = "tierdrill.chaos.actions"
+"""Where experiments find them; here, since processes that only need the name shall not load every document's model."""
+
 
 def discover(discover_system: bool = True) -> dict[str, Any]:
     """What `chaos discover tierdrill.chaos` lists."""

@@ -25,8 +25,8 @@ from chaoslib.caching import cache_activities, clear_cache
 from chaoslib.run import RunEventHandler, Runner
 from chaoslib.types import Schedule, Strategy
 
+from tierdrill.chaos import ACTIONS_MODULE
 from tierdrill.chaos.context import Context, current_context
-from tierdrill.conductor.plan import ACTIONS_MODULE
 from tierdrill.conductor.stock_faults import ForeignFaults, Proofs, probes_of, went_wrong
 from tierdrill.conductor.stock_witness import SEEN_CHARACTERS
 from tierdrill.history.events import event

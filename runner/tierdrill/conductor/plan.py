@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tierdrill.chaos import ACTIONS_MODULE
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.environment_inventory import inventory_of, violations
 from tierdrill.documents.models.drill import Sabotage, Stream
@@ -91,9 +92,6 @@ def stream_plans(stream: Stream, prompts: tuple[Prompt, ...]) -> list[StreamPlan
             )
         )
     return parts
-
-
-ACTIONS_MODULE = "tierdrill.chaos.actions"
 
 
 class PlanError(Explained, ValueError):

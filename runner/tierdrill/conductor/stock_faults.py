@@ -9,8 +9,8 @@ import threading
 import time
 from typing import Any
 
+from tierdrill.chaos import ACTIONS_MODULE
 from tierdrill.chaos.context import Context
-from tierdrill.conductor.plan import ACTIONS_MODULE
 from tierdrill.conductor.stock_witness import Asked, Witness, holds
 from tierdrill.history.kinds.run_kinds import FaultFailed, FaultInjected, FaultReverting
 from tierdrill.injection.injector import FaultLife, Injector
