@@ -229,7 +229,8 @@ def test_a_group_of_another_boot_is_not_ended(stock: Stock) -> None:
     told: list[Event] = []
     try:
         assert end_processes(ledger, RUN, told.append) == []
-        assert told == [] and daemon.poll() is None
+        # What a reaper of an earlier test was about may still be ending.
+        assert str(daemon.pid) not in str([one.data for one in told]) and daemon.poll() is None
     finally:
         ledger.close()
         daemon.kill()

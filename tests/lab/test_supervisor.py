@@ -91,7 +91,7 @@ class Lab:
     def replica(self, name: str) -> dict[str, Any]:
         return next(dict(each) for each in self.client.state()["replicas"] if each["name"] == name)
 
-    def until(self, done: Callable[[dict[str, Any]], bool], timeout_s: float = 15.0) -> dict[str, Any]:
+    def until(self, done: Callable[[dict[str, Any]], bool], timeout_s: float = 30.0) -> dict[str, Any]:
         """Follow the controller's state until it is as wanted."""
         deadline, state = time.monotonic() + timeout_s, self.client.state()
         while not done(state):
@@ -115,7 +115,7 @@ class Lab:
             answer = client.get(url, params={"query": expression}, auth=self.state.login.pair)
         return list(answer.json()["data"]["result"])
 
-    def until_query(self, expression: str, timeout_s: float = 15.0) -> list[dict[str, Any]]:
+    def until_query(self, expression: str, timeout_s: float = 30.0) -> list[dict[str, Any]]:
         deadline = time.monotonic() + timeout_s
         while not (found := self.query(expression)):
             assert time.monotonic() < deadline, expression
@@ -370,7 +370,7 @@ def test_planned_moves_cost_no_request(lab: Lab) -> None:
     stop, outcomes = threading.Event(), list[int]()
 
     def ask(gateway: str) -> None:
-        while not stop.is_set():
+        while not stop.wait(0.01):
             outcomes.append(lab.complete(gateway=gateway).status_code)
 
     clients = [threading.Thread(target=ask, args=(gateway,)) for gateway in ("gateway-a", "gateway-b")]
