@@ -15,6 +15,7 @@ from aiohttp import web
 
 from tierdrill.documents.models.protections import ALL_FLAGS as all_flags_of_documents
 from tierdrill.documents.models.protections import FLAGS
+from tierdrill.lab.gateway import endpoint_watch
 from tierdrill.lab.gateway.admin import KEY_HEADER
 from tierdrill.lab.gateway.gateway_config import Flags, parse_config
 from tierdrill.lab.gateway.gateway_program import RunningGateway, running
@@ -60,6 +61,8 @@ class FakeReplica:
         self.mode = "ok"
         self.probe_mode = "ok"
         self.service_s = 0.0
+        self.opening_s = 0.0
+        self.probed_from: set[tuple[str, int]] = set()
         self.chunk_gap_s = 0.0
         self.chunks = 3
         self.served: list[dict[str, Any]] = []
@@ -83,6 +86,11 @@ class FakeReplica:
     async def ready_handler(self, request: web.Request) -> web.Response:
         if self.probe_mode == "hang":
             await asyncio.sleep(30)
+        assert request.transport is not None
+        peer = request.transport.get_extra_info("peername")[:2]
+        if peer not in self.probed_from:
+            self.probed_from.add(peer)
+            await asyncio.sleep(self.opening_s)
         return web.Response(status=200 if self.probe_mode == "ok" else 503, headers={"x-replica": self.name})
 
     async def generate(self, request: web.Request) -> web.StreamResponse:
@@ -729,6 +737,25 @@ def test_probes_find_a_silent_replica_before_any_request_does() -> None:
         assert await bench.value("tierdrill_upstream_probe_seconds", replica="assistant-2") == pytest.approx(0.25)
         replicas[2].mode = replicas[2].probe_mode = "ok"
         await until(lambda: known["assistant-2"].probe_up is True, "seen up again")
+
+    drive(scenario, replicas)
+
+
+def test_what_a_new_connection_takes_is_shown_and_steers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint_watch, "PROBES_PER_CONNECTION", 1)
+    replicas = assistants(1)
+
+    async def scenario(bench: Bench) -> None:
+        metrics = bench.gateway.core.metrics
+        where = {"gateway": metrics.gateway, "node": replicas[0].node, "replica": replicas[0].name}
+
+        def opened() -> float:
+            return metrics.registry.get_sample_value("tierdrill_upstream_open_seconds", where) or 0.0
+
+        replicas[0].opening_s = 0.1
+        await until(lambda: opened() >= 0.1, "what opening takes")
+        await until(lambda: (bench.gateway.core.router.replicas[0].probe_rtt_s or 1.0) < 0.1, "kept ones are fast")
+        assert await bench.value("tierdrill_upstream_up") == 1
 
     drive(scenario, replicas)
 

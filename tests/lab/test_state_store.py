@@ -26,6 +26,8 @@ from tierdrill.process.child import Child
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.lab import state_store
 from tierdrill.targets.lab.fault_port import LAB_FAULTS
+from tierdrill.targets.lab.lab_facts import LabFacts
+from tierdrill.targets.lab.remedy_port import LabRemedies
 
 WITHIN_S = 60.0
 """An election takes a second or two, and many where the disk is busy."""
@@ -135,6 +137,16 @@ def test_a_member_is_lost_and_the_others_go_on(lab: Lab) -> None:
             assert (await other.read())[1]["flags"] == {"shedding": False}
 
     asyncio.run(write_and_hear())
+    remedies = LabRemedies.__new__(LabRemedies)
+    LabFacts.__init__(remedies, client)
+    assert remedies.store_quorum("state-store") and remedies.store_whole("state-store-1")
+    assert not remedies.store_whole("state-store-3") and not remedies.store_whole("state-store")
+    with pytest.raises(TargetError, match="got store 'store-a', expected one of: state-store, state-store-1"):
+        remedies.restart_members({"store": "store-a"})
+    # One that is named is started, and no other.
+    assert "none" in remedies.restart_members({"store": "state-store-1"}).detail and not fault.gone(client, p).seen
+    assert "state-store-3" in remedies.restart_members({"store": "state-store-3"}).detail
+    assert await_proof(lambda: fault.gone(client, p), 10.0).seen and remedies.store_whole("state-store")
     fault.revert(client, p)
     assert await_proof(lambda: fault.gone(client, p), WITHIN_S).seen
 

@@ -673,6 +673,38 @@ class TestLink:
             tmp_path, series, [*expected, Expected(20, firing("EndpointUnreachable", gateway="gateway-b"), 0)]
         )
 
+    @pytest.mark.parametrize(("lasts_s", "fires"), [(BLIP_S + 2.5, 0), (FAULT_S, 1)])
+    def test_new_connections_that_take_long(self, tmp_path: Path, lasts_s: float, fires: int) -> None:
+        names = ("assistant-1", "draft-1")
+        series = self._link(dict.fromkeys(names, constant(0.004, TOTAL_S)))
+        for name, gateway in ((name, gateway) for name in names for gateway in ("gateway-a", "gateway-b")):
+            took = between(10, 10 + lasts_s, TOTAL_S, 0.25, 0.004)
+            opened = _probe(name, gateway).replace("upstream_probe", "upstream_open")
+            series[opened] = took if gateway == "gateway-a" else constant(0.004, TOTAL_S)
+        alert = firing("HandshakesSlow", node="node-2", gateway="gateway-a", severity="ticket")
+        quiet = [Expected(20, firing(name), 0) for name in ("NetworkDegraded", "EndpointUnreachable")]
+        quiet.append(Expected(20, firing("HandshakesSlow", gateway="gateway-b"), 0))
+        check_scenario(tmp_path, series, [*_fires_at(15, alert, fires), *quiet])
+        for name in names:  # Where what is open is slow as well, the link is.
+            series[_probe(name)] = between(10, 10 + lasts_s, TOTAL_S, 0.25, 0.004)
+        check_scenario(tmp_path / "link", series, never(alert, 5, 39))
+
+    @pytest.mark.parametrize(("downs", "also", "fires"), [(1, True, 0), (7, True, 1), (7, False, 0)])
+    def test_a_link_that_comes_and_goes(self, tmp_path: Path, downs: int, also: bool, fires: int) -> None:
+        # Down for 1 s of every 2.5 s: neither slow nor cut for long enough, and counted.
+        turns: Values = [
+            0 if 10 <= at < 10 + 2.5 * downs and (at - 10) % 2.5 < 1 else 1
+            for at in (half / 2 for half in range(len(constant(1, TOTAL_S))))
+        ]
+        names = ("assistant-1", "draft-1")
+        ups = {"assistant-1": turns, "draft-1": turns if also else constant(1, TOTAL_S)}
+        series = self._link(dict.fromkeys(names, constant(0.004, TOTAL_S)), ups)
+        alert = firing("LinkFlapping", node="node-2", gateway="gateway-a", severity="ticket")
+        seen = [*never(alert, 5, 13), Expected(14, alert, 1), Expected(29, alert, 1), *never(alert, 34, 39)]
+        others = (firing("EndpointUnreachable"), firing("LinkFlapping", gateway="gateway-b"))
+        quiet = [one for other in others for one in never(other, 5, 39)]
+        check_scenario(tmp_path, series, [*(seen if fires else never(alert, 5, 39)), *quiet])
+
 
 class TestNames:
     @pytest.mark.parametrize(("lasts_s", "fires"), [(BLIP_S + 0.5, 0), (FAULT_S, 1)])
@@ -789,8 +821,9 @@ class TestSheddingAndTelemetry:
         fired = [*never(alert, 1, 23.5), Expected(24, alert, 1), Expected(39, alert, 1), *never(other, 1, 39)]
         check_scenario(tmp_path, every, fired if fires else never(alert, 1, 39))
 
-    @pytest.mark.parametrize(("lost", "lasts_s", "fires"), [(2, BLIP_S + 1.5, 0), (2, 20.0, 1), (1, 20.0, 0)])
-    def test_a_state_store_without_a_quorum_is_a_page(
+    @pytest.mark.parametrize("lost", [1, 2])
+    @pytest.mark.parametrize(("lasts_s", "fires"), [(BLIP_S + 1.5, 0), (20.0, 1)])
+    def test_a_state_store_without_a_quorum_is_a_page_and_a_member_a_ticket(
         self, tmp_path: Path, lost: int, lasts_s: float, fires: int
     ) -> None:
         every = self._all()
@@ -800,9 +833,28 @@ class TestSheddingAndTelemetry:
             every["up" + labels] = between(20, 20 + lasts_s, TOTAL_S, 0, 1) if gone else constant(1, TOTAL_S)
             leads = between(20, 20 + lasts_s, TOTAL_S, None if gone else 0, 1)
             every["etcd_server_has_leader" + labels] = leads if lost > 1 or gone else constant(1, TOTAL_S)
-        alert = firing("StateQuorumLost", store="state-store", severity="page")
+        page = firing("StateQuorumLost", store="state-store", severity="page")
+        ticket = firing("StateMemberDown", store="state-store", member="state-store-1", severity="ticket")
+        alert, other = (page, ticket) if lost > 1 else (ticket, page)
         fired = [*never(alert, 1, 23.5), Expected(24, alert, 1), Expected(39, alert, 1)]
-        check_scenario(tmp_path, every, fired if fires else never(alert, 1, 39))
+        check_scenario(tmp_path, every, [*(fired if fires else never(alert, 1, 39)), *never(other, 1, 39)])
+
+    @pytest.mark.parametrize(("lasts_s", "fires"), [(BLIP_S, 0), (FAULT_S, 1)])
+    @pytest.mark.parametrize("disk", [False, True])
+    def test_a_member_that_waits_for_its_disk(self, tmp_path: Path, disk: bool, lasts_s: float, fires: int) -> None:
+        series: Series = {}
+        for number in (1, 2):
+            labels = f'instance="state-store-{number}",store="state-store",job="state-store"'
+            late = between(10, 10 + lasts_s, TOTAL_S, 0.3, 0.004) if number == 1 else constant(0.004, TOTAL_S)
+            series[f"scrape_duration_seconds{{{labels}}}"] = constant(0.004, TOTAL_S) if disk else late
+            bucket = f'etcd_disk_wal_fsync_duration_seconds_bucket{{{labels},le="%s"}}'
+            slow = between(10, 10 + lasts_s, TOTAL_S, 0, 20) if disk and number == 1 else constant(20, TOTAL_S)
+            series |= {bucket % "0.008": counter(slow), bucket % "0.512": counter(slow)}
+            series |= {bucket % edge: counter(constant(20, TOTAL_S)) for edge in ("1.024", "+Inf")}
+        alert = firing("StateMemberSlow", store="state-store", member="state-store-1", severity="ticket")
+        other = firing("StateMemberSlow", member="state-store-2")
+        fired = [*never(alert, 1, 15.5), Expected(18, alert, 1), Expected(29, alert, 1), *never(alert, 34, 39)]
+        check_scenario(tmp_path, series, [*(fired if fires else never(alert, 1, 39)), *never(other, 1, 39)])
 
     @pytest.mark.parametrize("name", ["TelemetryAbsent", "RouterDown"])
     def test_a_gateways_pod_that_was_replaced_is_missed_by_nobody(self, tmp_path: Path, name: str) -> None:

@@ -26,6 +26,8 @@ GPU = {"node": "node-2", "gpu": "0", "UUID": "GPU-1"}
 SILENT = {"source": "node-2"}
 UNSEEN: Facts = {("exporter.lost", "node-2"): True}
 STORE = {"store": "state-store"}
+MEMBER = {"store": "state-store", "member": "state-store-2"}
+AWAY: Facts = {("store.whole", "state-store-2"): False}
 LEADERLESS: Facts = {("store.quorum", "state-store"): False}
 HELD: Facts = {("gpu.memory_held", "node-2/0"): True}
 ROUTER = {"gateway": "gateway-a"}
@@ -58,6 +60,8 @@ class Platform(FakePort):
             ("exporter.lost", "node-2"): False,
             ("exporter.lost", "gateway-a"): False,
             ("store.quorum", "state-store"): True,
+            ("store.whole", "state-store-2"): True,
+            ("store.quorum", "state-store-2"): True,
             **broken,
         }
 
@@ -91,7 +95,7 @@ def _effects(action: str, arguments: dict[str, Any]) -> Facts:
         "set-flag": lambda: {("gateway.serves", arguments["gateway"]): True},
         "restart-exporter": lambda: {("exporter.lost", arguments["node"]): False},
         "restart-gateway": lambda: {("gateway.router", arguments["gateway"]): "picking"},
-        "restart-members": lambda: {("store.quorum", arguments["store"]): True},
+        "restart-members": lambda: {(f"store.{fact}", arguments["store"]): True for fact in ("quorum", "whole")},
         "set-retry-budget": dict,
         "restart-monitoring": dict,
         "load-from-mirror": lambda: {("replica.ready", arguments["replica"]): True},
@@ -166,6 +170,7 @@ def test_they_are_valid_with_the_alerts_we_raise() -> None:
         "restart-replica",
         "restart-router",
         "restart-stale-exporter",
+        "restart-state-member",
         "restart-state-store",
         "retire-gpu",
         "revert-config",
@@ -222,6 +227,7 @@ OFF_BUS = {("gpu.state", "node-2/0"): "fallen_off_bus", ("tier.ready_share", "cr
         ("RouterDown", ROUTER, DOWN, ("restart-router", "gateway-a"), ["restart-gateway"]),
         ("TelemetryAbsent", SILENT, UNSEEN, ("restart-exporter", "node-2"), ["restart-exporter"]),
         ("StateQuorumLost", STORE, LEADERLESS, ("restart-state-store", "state-store"), ["restart-members"]),
+        ("StateMemberDown", MEMBER, AWAY, ("restart-state-member", "state-store-2"), ["restart-members"]),
         ("TelemetryStale", SILENT, UNSEEN, ("restart-stale-exporter", "node-2"), ["restart-exporter"]),
         ("TierInversion", TIER, TURNED, ("revert-config", "critical"), ["revert-policy"]),
         ("ServingCapacityLow", {}, {}, ("shed-best-effort", "best-effort"), ["shed", "shed"]),
@@ -270,6 +276,8 @@ def test_critical_is_moved_before_standard() -> None:
         ("RouterDown", ROUTER, CLOSED),
         ("TelemetryAbsent", SILENT, {}),
         ("StateQuorumLost", STORE, {}),
+        ("StateMemberDown", MEMBER, {}),
+        ("StateMemberDown", MEMBER, {**AWAY, ("store.quorum", "state-store-2"): False}),
         ("TelemetryStale", SILENT, {}),
         ("TelemetryAbsent", {"source": "gateway-a"}, UNSEEN),
         ("RouterFailsClosed", ROUTER, {**CLOSED, **DOWN}),

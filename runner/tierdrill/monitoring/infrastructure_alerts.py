@@ -12,9 +12,11 @@ from typing import Any
 from tierdrill.documents.models.environment import Clock
 from tierdrill.documents.models.error_budget import scaled
 from tierdrill.documents.models.units import promql_duration
-from tierdrill.monitoring.gpu_alerts import gpu_alerts, on_node
+from tierdrill.monitoring.gpu_alerts import gpu_alerts
+from tierdrill.monitoring.link_alerts import NODE_READY, link_alerts
 from tierdrill.monitoring.name_alerts import NAME_ALERTS
 from tierdrill.monitoring.silent_sources import NODE_READY_SERIES, absent_sources, silent_gateways, stale_sources
+from tierdrill.monitoring.state_alerts import state_alerts
 
 HOLD_S: Mapping[str, float] = {
     "NodeNotReady": 2.0,
@@ -43,7 +45,11 @@ HOLD_S: Mapping[str, float] = {
     "RouterDown": 4.0,
     "RouterFailsClosed": 3.0,
     "RouterFailsOpen": 3.0,
+    "HandshakesSlow": 5.0,
+    "LinkFlapping": 0.0,
     "StateQuorumLost": 4.0,
+    "StateMemberDown": 4.0,
+    "StateMemberSlow": 6.0,
     "ServingCapacityLow": 2.0,
     "TierShedding": 0.0,
     "TelemetryAbsent": 5.0,
@@ -61,14 +67,16 @@ is seen true for at most D plus one scrape, so `for` must exceed that:
 - TierAnswersWrong: the same and a round of golden requests through the gateways (2 s, and 2 s for a late answer).
 - ReplicaEjected: the first ejection lasts 2 s, its trial ends it or begins one of 4 s; SCRAPES_BETWEEN_EJECTIONS come
   on top.
-- PcieReplayHigh, NvlinkErrors, KvCachePressure: the same and the window they look at (3 s in the lab).
+- PcieReplayHigh, NvlinkErrors, KvCachePressure, StateMemberSlow: the same and the window they look at (3 s in the lab).
 - NodeNotReady, ServingCapacityLow: 2 s suffice, as the control plane's own grace (2 s without a heartbeat) has passed
   before. Both have the same value on purpose: a node's loss is both, and the playbook that the first one starts ends
   the second.
 - RouterDown: a blip of 1.5 s and a start of 1 to 2 s until its metrics are scraped again.
-- StateQuorumLost: a blip of 1.5 s, a start of the members, and an election, which takes one to two seconds.
+- StateQuorumLost, StateMemberDown: a blip of 1.5 s, a start of the members, and an election of one to two seconds.
 - TelemetryAbsent: a restart of an exporter and two missed scrapes are no news, nor is a lost node's silence until the
   control plane's grace is over. That Prometheus itself has just started is kept out by PROMETHEUS_SETTLES.
+- HandshakesSlow: the same, and two seconds until a replica is next asked on a new connection.
+- LinkFlapping: it counts how often the link went down; a blip is once.
 - TelemetryStale: the window in which its time must not have changed (3 s in the lab) outlasts any blip by itself.
 - TierShedding: information, nobody is told; Watchdog: always.
 """
@@ -78,6 +86,7 @@ KEEP_S: Mapping[str, float] = {
     "GpuThermalThrottle": 3.0,
     "NetworkDegraded": 2.0,
     "EndpointUnreachable": 2.0,
+    "LinkFlapping": 2.0,
 }
 """`keep_firing_for:` of an alert, in seconds: how long it is kept once its condition is over.
 
@@ -85,10 +94,8 @@ KEEP_S: Mapping[str, float] = {
   alert would resolve for as long as a start takes (on a cluster longer), and what is shed be let in again meanwhile.
 - GpuThermalThrottle: a GPU that has only just cooled, without work, is hot again as soon as it has some.
 - NetworkDegraded, EndpointUnreachable: a link that was well for one probe only does not get its traffic back.
+- LinkFlapping: what it counts in its window may be one fewer for a moment.
 """
-
-PROBE_SLOW_S = 0.1
-"""A health probe on one site's network takes a few milliseconds; 0.1 s is no longer the same network."""
 
 CAPACITY_LOW = 0.75
 STARTING_MAX = "15s"
@@ -97,9 +104,6 @@ STARTING_MAX = "15s"
 SCRAPES_BETWEEN_EJECTIONS = 3
 """Scrapes within which a replica counts as ejected still: between two ejections it has the one request of its trial."""
 
-_MEMBERS = 'up{job="state-store"}'
-_NODE_READY = f"max by (node) ({NODE_READY_SERIES}) == 1"
-_NODE_METRICS = f"count by (node) ({on_node('DCGM_FI_DEV_XID_ERRORS')})"
 _WRONG = "count by (model, tier) (tierdrill_replica_answers_right == 0)"
 # All of them, more than one, and alike. One by itself, or several that differ, are damaged.
 _DRIFTED = (
@@ -108,12 +112,6 @@ _DRIFTED = (
 )
 _PICKER_LOST = "min by (gateway) (tierdrill_picker_up) == 0"
 _FAILS_OPEN = 'max by (gateway) (tierdrill_flag{flag="fail_open"}) == 1'
-_READY_PODS = (
-    'max by (replica) (label_replace(kube_pod_status_ready{condition="true"}, "replica", "$1", "pod", "(.+)")) == 1'
-)
-# Links are judged by replicas that the control plane calls ready, on nodes that it calls ready and that Prometheus
-# itself still reaches: what is broken at the far end is not the link's fault.
-_LINK_GUARD = f"and on (node) ({_NODE_READY}) and on (node) {_NODE_METRICS}"
 
 
 def infrastructure_alerts(clock: Clock, slower_s: float = 0.0) -> list[dict[str, Any]]:
@@ -207,26 +205,7 @@ def infrastructure_alerts(clock: Clock, slower_s: float = 0.0) -> list[dict[str,
             " replace that.",
         ),
         *(_alert(*rule) for rule in gpu_alerts(clock)),
-        _alert(
-            "NetworkDegraded",
-            f"min by (node, gateway) (tierdrill_upstream_probe_seconds and on (replica) ({_READY_PODS})) >"
-            f" {PROBE_SLOW_S:g} {_LINK_GUARD}",
-            "ticket",
-            "The link from {{ $labels.gateway }} to {{ $labels.node }} is slow",
-            "Even the fastest probe from the gateway to any ready replica of the node takes over 0.1 s, while the node"
-            " itself is well: it is the link and no single replica. Shift the gateway's traffic to other nodes; do not"
-            " drain the node.",
-        ),
-        _alert(
-            "EndpointUnreachable",
-            f"max by (node, gateway) (tierdrill_upstream_up and on (replica) ({_READY_PODS})) == 0 {_LINK_GUARD}",
-            "ticket",
-            "{{ $labels.gateway }} reaches no replica of {{ $labels.node }}",
-            "No probe from the gateway to the node is answered in time, though the control plane calls the node and its"
-            " replicas ready: the network between the two is cut, or so slow that probes time out. Shift the gateway's"
-            " traffic away; do not drain the node.",
-        ),
-        *(_alert(*rule) for rule in NAME_ALERTS),
+        *(_alert(*rule) for rule in (*link_alerts(clock), *NAME_ALERTS)),
         _alert(
             "RouterDown",
             silent_gateways(),
@@ -254,17 +233,7 @@ def infrastructure_alerts(clock: Clock, slower_s: float = 0.0) -> list[dict[str,
             "The gateway has lost its endpoint picker and fails open: requests are served in turn, with no priority, no"
             " reserved slots and no shedding. Under load the important tiers are not protected: restart it.",
         ),
-        _alert(
-            "StateQuorumLost",
-            f"max by (store) (etcd_server_has_leader) == 0 or count by (store) ({_MEMBERS} == 0)"
-            f" > count by (store) ({_MEMBERS}) / 2",
-            "page",
-            "{{ $labels.store }} has no quorum: policy, flags and overrides cannot be changed",
-            "Too few members of the state store run for any of them to lead. Gateways go on by the policy they read"
-            " last, so customers feel nothing yet; but nobody can shed, switch or override, and a gateway that starts"
-            " now knows no more than its configuration. Start the members that have ended, on the data they have. Never"
-            " remove a member's data, and leave the gateways alone: they are what still knows the policy.",
-        ),
+        *(_alert(*rule) for rule in state_alerts(clock)),
         _alert(
             "ServingCapacityLow",
             'sum(tierdrill_serving_slots{state="ready"}) / (sum(tierdrill_serving_slots{state="desired"}) > 0)'
@@ -335,7 +304,7 @@ def _replica_in_state(state: str) -> str:
     return (
         f"max by (replica, node, model, tier) ({pods})"
         f' and on (replica) max by (replica) (tierdrill_replica_state{{state="{state}"}}) == 1'
-        f" and on (node) {_NODE_READY}"
+        f" and on (node) {NODE_READY}"
     )
 
 
@@ -346,5 +315,5 @@ def _ejected_though_ready(clock: Clock) -> str:
     return (
         f"max by (replica, node, model, tier) ({pods})"
         f" and on (replica) min by (replica) (max_over_time(tierdrill_upstream_ejected[{lately}])) == 1"
-        f" and on (node) {_NODE_READY}"
+        f" and on (node) {NODE_READY}"
     )

@@ -57,6 +57,7 @@ FACTS: Mapping[str, Fact] = {
         ),
         Fact("gateway.serves", "gateway", YES_OR_NO, "requests find a replica, by the picker or without it"),
         Fact("store.quorum", "store", YES_OR_NO, "a member reads by a quorum of the store's members"),
+        Fact("store.whole", "store", YES_OR_NO, "the member, or each member of the store, reads by a quorum"),
         Fact("exporter.lost", "exporter", YES_OR_NO, "the node is well, and its exporter has no metrics or old ones"),
     )
 }  # fmt: skip

@@ -6,6 +6,7 @@ hangs costs its own timeout.
 """
 
 import asyncio
+import itertools
 import logging
 import random
 
@@ -19,6 +20,9 @@ from tierdrill.lab.lab_config import build
 
 PROBE_PERIOD_S = 0.5
 PROBE_TIMEOUT_S = 0.25
+PROBES_PER_CONNECTION = 4
+"""Every so many probes one more is made on a new connection: those that are kept do not show what opening takes."""
+
 REPORT_EVERY_S = 0.5
 REPORT_TIMEOUT_S = 1.0
 POLL_WAIT_S = 5.0
@@ -120,11 +124,14 @@ class LoadReporter:
 
 
 class Prober:
-    """Asks every replica whether it is ready. Results are always shown; they steer only while health_checks is on."""
+    """Asks every replica whether it is ready. Results are always shown; they steer only while health_checks is on.
 
-    def __init__(self, core: GatewayCore, session: aiohttp.ClientSession) -> None:
+    Connections of `session` are kept, those of `unkept` are not: how long one takes there is shown and steers nothing.
+    """
+
+    def __init__(self, core: GatewayCore, session: aiohttp.ClientSession, unkept: aiohttp.ClientSession) -> None:
         self._core = core
-        self._session = session
+        self._session, self._unkept = session, unkept
         self._tasks: dict[Replica, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
@@ -145,10 +152,27 @@ class Prober:
     async def _watch(self, replica: Replica) -> None:
         loop = asyncio.get_running_loop()
         next_at = loop.time()
-        while True:
+        for turn in itertools.count():
             await self._probe(replica)
+            if turn % PROBES_PER_CONNECTION == 0:
+                await self._open(replica)
             next_at = max(next_at + PROBE_PERIOD_S, loop.time())
             await asyncio.sleep(next_at - loop.time())
+
+    async def _open(self, replica: Replica) -> None:
+        """How long it takes until a new connection is answered on, at most PROBE_TIMEOUT_S."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S), self._unkept.get(_health_url(replica)) as response:
+                await response.read()
+        except TimeoutError:
+            pass
+        except (aiohttp.ClientError, OSError, ValueError):
+            return  # refused or reset at once: that is no slow one
+        if replica in self._core.router.replicas:
+            took_s = min(PROBE_TIMEOUT_S, loop.time() - began)
+            self._core.metrics.opened(replica.node, replica.name, took_s)
 
     async def _probe(self, replica: Replica) -> None:
         loop = asyncio.get_running_loop()
@@ -156,8 +180,7 @@ class Prober:
         ok = timed_out = misdirected = False
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
-                url = URL(f"http://{replica.endpoint.address}/v2/health/ready", encoded=True)
-                async with self._session.get(url) as response:
+                async with self._session.get(_health_url(replica)) as response:
                     await response.read()
                     ok = response.status == 200
                     misdirected = response.headers.get("x-replica", replica.name) != replica.name
@@ -180,3 +203,7 @@ class Prober:
             for ticket in self._core.running_on(replica):
                 if ticket.owner is not None:
                     ticket.owner.replica_lost()
+
+
+def _health_url(replica: Replica) -> URL:
+    return URL(f"http://{replica.endpoint.address}/v2/health/ready", encoded=True)

@@ -98,6 +98,7 @@ class GatewayMetrics:
         self.store_age = gauge("state_store_age_seconds", "Since the state store was read", ("gateway",))
         self.lifted = gauge("rule_lifted", "An override lifts this rule of the tier now (1)", (*tier, "rule"))
         self.probe = gauge("upstream_probe_seconds", "Last health probe's round trip", upstream)
+        self.open = gauge("upstream_open_seconds", "Last health probe on a connection of its own", upstream)
         self.up = gauge("upstream_up", "Last health probe answered ready", upstream)
         self.misdirected = gauge("upstream_misdirected", "Somebody else answers at its address (1)", upstream)
         self.resolver = gauge("resolver_failing", "The resolver answers no question (1)", ("gateway",)).labels(gateway)
@@ -135,7 +136,7 @@ class GatewayMetrics:
 
     def remove_replica(self, node: str, replica: str) -> None:
         """A withdrawn replica has no state to show; its failure counts stay, counters must not vanish."""
-        for gauge in (self.probe, self.up, self.ejected, self.misdirected):
+        for gauge in (self.probe, self.open, self.up, self.ejected, self.misdirected):
             gauge.remove_by_labels({"gateway": self.gateway, "node": node, "replica": replica})
 
     def upstream_failed(self, node: str, replica: str, kind: str) -> None:
@@ -145,3 +146,6 @@ class GatewayMetrics:
         self.misdirected.labels(self.gateway, node, replica).set(1 if misdirected else 0)
         self.probe.labels(self.gateway, node, replica).set(rtt_s)
         self.up.labels(self.gateway, node, replica).set(1 if up else 0)
+
+    def opened(self, node: str, replica: str, took_s: float) -> None:
+        self.open.labels(self.gateway, node, replica).set(took_s)

@@ -48,10 +48,10 @@ async def running(config: GatewayConfig) -> AsyncIterator[RunningGateway]:
     """Serve for as long as the context is open."""
     core = GatewayCore(config, asyncio.get_running_loop().time)
     # Probes have connections of their own: they must not warm, or wait for, those of the requests.
-    async with _session() as data, _session() as control:
+    async with _session() as data, _session() as control, _session(keeps=False) as unkept:
         names = NameLookup(core)
         follower = EndpointFollower(core, control, names)
-        prober = Prober(core, control)
+        prober = Prober(core, control, unkept)
         app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[_programs_only(config)])
         proxy = Proxy(core, data)
         members = config.state_store
@@ -103,9 +103,14 @@ def _programs_only(config: GatewayConfig) -> Middleware:
     return check
 
 
-def _session() -> aiohttp.ClientSession:
-    """Pooled keep-alive connections without limits of their own: the pools above bound what is in flight."""
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=UPSTREAM_KEEPALIVE_S, happy_eyeballs_delay=None)
+def _session(*, keeps: bool = True) -> aiohttp.ClientSession:
+    """Pooled keep-alive connections, or one for each request, without limits of their own: the pools above bound what
+    is in flight.
+    """
+    keep_s = UPSTREAM_KEEPALIVE_S if keeps else None
+    connector = aiohttp.TCPConnector(
+        limit=0, keepalive_timeout=keep_s, force_close=not keeps, happy_eyeballs_delay=None
+    )
     return aiohttp.ClientSession(
         connector=connector,
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=None, sock_read=None),

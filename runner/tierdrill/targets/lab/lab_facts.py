@@ -92,6 +92,9 @@ class LabFacts:
     def store_quorum(self, store: str) -> bool:
         return state_store.has_quorum(self._client)
 
+    def store_whole(self, store: str) -> bool:
+        return state_store.is_whole(self._client, store)
+
     def exporter_lost(self, source: str) -> bool:
         return telemetry_loss.exporter_lost(self._client, source)
 

@@ -106,10 +106,11 @@ class LabRemedies(LabFacts):
 
     def restart_members(self, arguments: Arguments) -> RemedyResult:
         """Those that have ended, and no others: one that is left has what nobody may lose."""
-        lost = [name for name, one in state_store.members(self._client).items() if not one["alive"]]
+        meant = state_store.named(self._client, arguments["store"])
+        lost = [name for name, one in meant.items() if not one["alive"]]
         for member in lost:
             self._client.start_process(member)
-        return RemedyResult(True, f"started: {', '.join(lost) or 'none, all of them run'}")
+        return RemedyResult(True, f"started: {', '.join(lost) or 'none, what is meant runs'}")
 
     def restart_monitoring(self, arguments: Arguments) -> RemedyResult:
         down = [name for name in watchers.WATCHERS if not watchers.is_ready(self._client, name)]

@@ -24,6 +24,12 @@ def members(client: LabClient) -> dict[str, dict[str, Any]]:
     return found
 
 
+def named(client: LabClient, store: str) -> dict[str, dict[str, Any]]:
+    """The processes of the members that are meant, by name: all of the store's, or the one of that name."""
+    there = members(client)
+    return there if store == STATE_STORE else {store: known({STATE_STORE: {}, **there}, store, "store")}
+
+
 def bind_member(client: LabClient, state: State, p: Parameters) -> Parameters:
     """The member's process, and what the store has of writes."""
     return _bound(client, [known(members(client), p["store"], "member")])
@@ -85,6 +91,11 @@ def whole(client: LabClient, p: Parameters) -> Proof:
 def has_quorum(client: LabClient) -> bool:
     """Whether any member reads by a quorum."""
     return any(healthy(one["address"]) for one in members(client).values() if one["alive"])
+
+
+def is_whole(client: LabClient, store: str) -> bool:
+    """Whether the member, or each member of the store, reads by a quorum."""
+    return all(one["alive"] and healthy(one["address"]) for one in named(client, store).values())
 
 
 def healthy(address: str) -> bool:
