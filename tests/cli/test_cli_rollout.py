@@ -84,7 +84,7 @@ def test_completion_knows_entries(tmp_path: Path, root: Path) -> None:
     ("caps", "said"),
     [
         (("nodes=0",), "node"),
-        (("node=1",), "expected KIND=N, where KIND is nodes, gpus, replicas or links"),
+        (("node=1",), "expected KIND=N, where KIND is nodes, gpus, replicas, links, gateways or stores"),
     ],
 )
 def test_a_run_goes_no_further_than_its_reach(tmp_path: Path, root: Path, caps: tuple[str, ...], said: str) -> None:

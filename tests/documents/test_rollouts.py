@@ -95,3 +95,6 @@ def test_a_reach_only_narrows(tmp_path: Path) -> None:
     cut = narrowed(environment, Reach(nodes=0, links=99)).blast_radius
     assert cut == BlastRadius(nodes=0, gpus=before.gpus, replicas=before.replicas, links=before.links)
     assert narrowed(environment, Reach()) == environment
+    none = narrowed(environment, Reach(gateways=0, stores=0)).limits.most
+    assert none == {**environment.limits.most, "gateway": 0, "store": 0}
+    assert list(Reach.model_fields) == list(BlastRadius.model_fields)

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 @mode_option
 @click.option(
     "--reach", "caps", multiple=True, metavar="KIND=N",
-    help="Limit faults to N nodes, gpus, replicas or links at a time."
+    help="Limit faults to N nodes, gpus, replicas, links, gateways or stores at a time."
 )
 @click.option("--lab", metavar="NAME", help="Use a running lab (tierdrill lab up) instead of a new one.")
 @maintenance_option

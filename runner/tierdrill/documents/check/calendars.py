@@ -19,8 +19,6 @@ from tierdrill.documents.timetable import Timetable, timetable_of, trigger_of
 from tierdrill.documents.variables import narrowed, with_variables
 from tierdrill.text import listed
 
-REACHES = ("nodes", "gpus", "replicas", "links")
-
 
 def check_rollout(context: Context, place: Place, rollout: Rollout, drill: str | None, environment: str | None) -> None:
     """The rollout at this place, of an entry that runs `drill` in `environment` (the drill's own where None).
@@ -88,7 +86,7 @@ def _check_stage(context: Context, place: Place, stage: Stage, name: str | None,
 
 
 def _check_reach(place: Place, reach: Reach, environment: Environment | None) -> None:
-    for kind in REACHES:
+    for kind in Reach.model_fields:
         asked = getattr(reach, kind)
         allowed = getattr(environment.blast_radius, kind) if environment is not None else None
         if asked is not None and allowed is not None and environment is not None and asked > allowed:

@@ -20,6 +20,8 @@ class Reach(Part):
     gpus: int | None = Field(default=None, ge=0)
     replicas: int | None = Field(default=None, ge=0)
     links: int | None = Field(default=None, ge=0)
+    gateways: int | None = Field(default=None, ge=0)
+    stores: int | None = Field(default=None, ge=0)
 
 
 class Stage(Part):
