@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -11,8 +13,11 @@ from hypothesis import strategies as st
 from tests.cli.support import ROOT
 from tierdrill.documents.catalogue_reader import load_catalogue
 from tierdrill.documents.models.calendar import Calendar, CalendarEntry
+from tierdrill.documents.models.staged_rollout import Stage
 from tierdrill.documents.models.units import Metadata
 from tierdrill.schedule.random_draw import FAMILY_SHARE, OTHER_SHARE, drills_at, weights
+from tierdrill.schedule.rollout.stage_moves import _staged
+from tierdrill.schedule.slot_work import Work, members_of
 
 CATALOGUE = load_catalogue(ROOT)[0]
 SUITE = ("gpu-fallen-off-bus", "hot-gpu", "slow-link", "frozen-node", "replica-hang", "noisy-neighbour", "tier1-spike")
@@ -57,6 +62,15 @@ def test_each_family_comes_as_often_as_in_the_field() -> None:
     assert (by_family["replica"] + by_family["load"]) / 4000 == pytest.approx(OTHER_SHARE, abs=0.04)
     blips = sum(count for (_, blip), count in first.items() if blip)
     assert blips / 4000 == pytest.approx(0.5, abs=0.05)
+
+
+def test_what_is_drawn_as_a_blip_is_one_at_every_stage() -> None:
+    one = calendar(2)
+    work = SimpleNamespace(calendar=one, entry=one.entries[0])
+    members = [member for n in range(9) for member in members_of(CATALOGUE, one, one.entries[0], f"{n}")]
+    staged = [_staged(CATALOGUE, cast(Work, work), member, Stage(name="all")) for member in members]
+    assert [member.blip for member in staged] == [member.blip for member in members]
+    assert {member.blip for member in members} == {True, False}
 
 
 def test_one_without_a_blip_runs_whole() -> None:

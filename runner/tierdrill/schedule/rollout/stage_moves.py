@@ -178,7 +178,7 @@ def _staged(catalogue: Catalogue, work: Work, member: Member, stage: Stage) -> M
         stage.drill or member.drill,
         environment=stage.environment,
         variables=stage.variables,
-        blip=stage.variant == "blip",
+        blip=member.blip or stage.variant == "blip",
         options=[word for kind, most in reach.items() for word in ("--reach", f"{kind}={most}")],
     )
 
