@@ -15,13 +15,17 @@ import pytest
 
 from tests.conductor.runs import Runs
 from tests.judge.build import shipped
+from tests.shipped import shipped_documents
 from tierdrill.cli.commands import prove
 from tierdrill.cli.commands.prove import exit_code
 from tierdrill.cli.drill_documents import check_place
 from tierdrill.cli.main import main
+from tierdrill.conductor import provenance
+from tierdrill.conductor.provenance import build_of
 from tierdrill.documents import catalogue_reader
-from tierdrill.documents.catalogue import DrillSetting
+from tierdrill.documents.catalogue import DrillSetting, setting_of
 from tierdrill.judge.trend.proof import ProofRow, variants_of
+from tierdrill.judge.trend.run_figures import RunFigures
 from tierdrill.monitoring.binaries import NAMES
 from tierdrill.targets.base import TargetError
 
@@ -179,6 +183,44 @@ def test_a_page_tells_what_was_not_run(proving: Any, tmp_path: Path) -> None:
     rows = rows_of(tmp_path / "p.html")
     assert told.code == 130 and " open " in rows["node-loss"] and "not run" in rows["node-loss"]
     assert "2 not run to the end: 1 run in" in (tmp_path / "p.html").read_text("utf-8")
+
+
+def earlier(drill: str, variant: str, *, as_expected: bool = True, **build: Any) -> RunFigures:
+    """A run of before, of this build and these documents unless another is said."""
+    setting = setting_of(shipped_documents(), drill)
+    status = "failed" if variant.startswith("sabotage:") == as_expected else "passed"
+    return RunFigures(
+        f"{drill}-{variant}", drill, variant, status, 1e9, 1e9 + 50, environment=setting.environment.metadata.name,
+        build=replace(build_of(setting), **{"changed": False, **build}), variants=tuple(variants_of(setting)),
+        as_expected=as_expected,
+    )  # fmt: skip
+
+
+def test_a_proof_is_resumed_with_what_is_still_to_be_shown(
+    proving: Any, few: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss, errors, slow = (variants_of(shipped(drill)) for drill in few)
+    before = [
+        *(earlier("node-loss", one) for one in loss),
+        earlier("replica-errors", "drill"),
+        earlier("replica-errors", "blip", as_expected=False),
+        *(earlier("slow-link", one, documents="others") for one in slow),
+    ]
+    monkeypatch.setattr(provenance, "git_state", lambda: {"commit": "abc", "changed": False})
+    before = [replace(one, build=replace(one.build, commit="abc")) for one in before]
+    monkeypatch.setattr(
+        "tierdrill.conductor.finalize.figures_in", lambda home, drill: [one for one in before if one.drill == drill]
+    )
+    told = proving("--all", "--resume", "--json")
+    assert told.made == [*(("replica-errors", one) for one in errors[1:]), *(("slow-link", one) for one in slow)]
+    # Runs that are made here all pass, also those that must not.
+    assert [one["proven"] for one in told.document["drills"]] == [True, False, False]
+    assert f"{len(loss) + 1} runs of before count as made" in told.lines
+    assert f"run 1 of {len(errors) - 1 + len(slow)}: replica-errors, blip twin: a-run" in told.lines
+    assert [len(one["rows"]) for one in told.document["drills"]] == [len(loss), len(errors), len(slow)]
+    assert "1 of 3 drills proven, 2 not" in (tmp_path / "home" / "prove.html").read_text("utf-8")
+    before = [replace(one, build=replace(one.build, changed=True)) for one in before]
+    assert len(proving("--all", "--resume", "--json").made) == len(loss) + len(errors) + len(slow)
 
 
 def test_what_cannot_be_run_in_an_environment_is_skipped(proving: Any, few: list[str], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,9 +10,11 @@ from typing import TYPE_CHECKING
 from tierdrill.cli.errors import Refusal
 
 if TYPE_CHECKING:
+    from tierdrill.documents.catalogue import DrillSetting
     from tierdrill.history.events import Event
     from tierdrill.history.hash_chain import Standing
     from tierdrill.history.history_store import RunRecord
+    from tierdrill.judge.trend.proof import ProofRow
 
 
 def find_record(home: Path, run: str | None) -> RunRecord:
@@ -104,3 +107,16 @@ def _recorded_digest(home: Path, run: str) -> str | None:
 
     with Ledger.kept(home) as ledger:
         return ledger.digest(run) if ledger else None
+
+
+def made_before(home: Path, setting: DrillSetting | None, wanted: Sequence[str]) -> list[ProofRow]:
+    """Of the variants wanted for a proof, the rows of the first ones that this build has shown with these documents."""
+    from tierdrill.conductor.finalize import figures_in
+    from tierdrill.conductor.provenance import build_of
+    from tierdrill.judge.trend.proof_status import shown_by
+
+    if setting is None:
+        return []
+    drill, environment = setting.drill.metadata.name, setting.environment.metadata.name
+    runs = [run for run in figures_in(home, drill) if run.environment == environment]
+    return shown_by(runs, wanted, build_of(setting))

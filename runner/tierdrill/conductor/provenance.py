@@ -15,7 +15,10 @@ from typing import Any
 
 from tierdrill import __version__
 from tierdrill.conductor.plan import Plan
+from tierdrill.documents.catalogue import DrillSetting
+from tierdrill.documents.variables import resolve_drill
 from tierdrill.history.kinds.run_kinds import RunStarted
+from tierdrill.judge.trend.run_figures import Build, documents_digest
 
 PACKAGES = ("chaostoolkit-lib", "locust", "aiohttp", "pydantic")
 GIT_TIMEOUT_S = 2.0
@@ -50,6 +53,11 @@ def provenance(
         planned=planned or {phase.name: phase.seconds for phase in plan.phases},
         unloaded=unloaded,
     )
+
+
+def build_of(setting: DrillSetting) -> Build:
+    """What a run of these documents would be made by now."""
+    return Build(__version__, documents=documents_digest(resolve_drill(setting).to_json()), **git_state())
 
 
 def _packages() -> dict[str, str]:

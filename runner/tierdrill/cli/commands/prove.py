@@ -26,7 +26,7 @@ from tierdrill.cli.options import (
     no_color_option,
     set_option,
 )
-from tierdrill.cli.past_runs import stored_events
+from tierdrill.cli.past_runs import made_before, stored_events
 from tierdrill.cli.run_reports import judged, try_reports
 from tierdrill.text import plural, valid
 
@@ -47,6 +47,7 @@ NOT_PROVEN, INCONCLUSIVE, ABORTED, UNCLEAN = 1, 3, 4, 5
 @click.command("prove")
 @click.argument("drills", nargs=-1, metavar="[DRILL]...", shell_complete=complete_drill)
 @click.option("--all", "whole", is_flag=True, help="Prove every drill of the catalogue.")
+@click.option("--resume", is_flag=True, help="Leave out what this build has shown with the same documents.")
 @click.option("--ablate", is_flag=True, help="Remove each protection and each playbook in turn.")
 @click.option(
     "--without",
@@ -74,6 +75,7 @@ def command(
     here: Surroundings,
     drills: tuple[str, ...],
     whole: bool,
+    resume: bool,
     ablate: bool,
     parts: tuple[str, ...],
     page: Path | None,
@@ -91,6 +93,9 @@ def command(
     Exit code 0 if every drill is proven. --all skips, with the reason, those that cannot be run here or in the
     environment named; the page it writes shows drills, runs, blip twins and sabotages with their times.
 
+    --resume goes on with a proof that was ended: runs in this home that came out as they must, made by the same version
+    and commit with the same documents, count as made.
+
     With --ablate, each protection of the gateways and each playbook is taken away alone, and it is told which drill
     notices, and by which promise to customers. With DRILLs given, these are what they say they prove; with --all,
     everything there is; --without names some of them. What no drill notices is unproven. Exit code 0 if nothing is.
@@ -107,6 +112,8 @@ def command(
         raise click.UsageError("--without needs --ablate")
     if page is not None and ablate:
         raise click.UsageError("got --page and --ablate, expected one of them")
+    if resume and ablate:
+        raise click.UsageError("got --resume and --ablate, expected one of them")
     reader = cache(read_catalogue)
     extra = environment_files(here.catalogue, environment, reader)[1] if whole and environment is not None else []
     catalogue = whole_catalogue(here.catalogue, extra) if whole else None
@@ -128,7 +135,12 @@ def command(
     if ablate:
         return _ablate(here, list(settings.values()), options, console, everything=whole, only=parts, as_json=as_json)
     page = page or (here.home / "prove.html" if whole else None)
-    return _prove(here, settings, [proof for _, proof in proofs.values()], options, console, page, as_json=as_json)
+    every = [proof for _, proof in proofs.values()]
+    if resume:
+        for proof in every:
+            proof.rows.extend(made_before(here.home, settings.get(proof.drill), proof.wanted))
+        click.echo(f"{plural(sum(len(proof.rows) for proof in every), 'run')} of before count as made", err=True)
+    return _prove(here, settings, every, options, console, page, as_json=as_json)
 
 
 def _to_prove(
@@ -210,6 +222,8 @@ def _prove(
             if proof.skipped:
                 continue
             begun.append(proof)
+            if not proof.left:
+                continue
 
             def on_row(row: ProofRow, outcome: RunOutcome, rows: list[ProofRow] = proof.rows) -> None:
                 rows.append(row)
@@ -218,7 +232,7 @@ def _prove(
                     _write_page(here, proofs, began, page)
 
             try:
-                asyncio.run(prove(settings[proof.drill], options, [runs.tell], on_row))
+                asyncio.run(prove(settings[proof.drill], options, [runs.tell], on_row, proof.left))
             finally:
                 if not as_json:
                     console.print(matrix_table(proof.drill, proof.rows, glyphs_for(console)))

@@ -14,6 +14,7 @@ from enum import StrEnum
 from itertools import pairwise
 
 from tierdrill.judge.statistics import Interval, wilson
+from tierdrill.judge.trend.proof import ProofRow
 from tierdrill.judge.trend.run_figures import Build, RunFigures
 from tierdrill.judge.trend.run_series import DrillRuns
 
@@ -91,6 +92,21 @@ def proof_of(runs: DrillRuns) -> Proof:
         return Proof(ProofState.INCOMPLETE, missing=missing)
     digests = {run.build.documents for run in parts}
     return Proof(ProofState.PROVEN, min(run.started_at for run in parts), documents_changed=len(digests) > 1)
+
+
+def shown_by(runs: Sequence[RunFigures], wanted: Sequence[str], build: Build) -> list[ProofRow]:
+    """The rows of a proof that was left off: of the variants wanted, the first ones whose newest run that says anything
+    was made by the same unchanged build, with the same documents, and came out as it must.
+    """
+    rows: list[ProofRow] = []
+    for variant in wanted:
+        run = _newest(runs, variant)
+        if run is None or run.build != build or build.changed or not run.as_expected or run.ended_at is None:
+            break
+        expected = "failed" if variant.startswith("sabotage:") else "passed"
+        seconds = run.ended_at - run.started_at
+        rows.append(ProofRow(variant, expected, run.status, (), run.reasons, True, run.run, seconds))
+    return rows
 
 
 def _newest(runs: Sequence[RunFigures], variant: str) -> RunFigures | None:
