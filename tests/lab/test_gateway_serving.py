@@ -20,6 +20,7 @@ from tierdrill.lab.gateway.admin import KEY_HEADER
 from tierdrill.lab.gateway.gateway_config import Flags, parse_config
 from tierdrill.lab.gateway.gateway_program import RunningGateway, running
 from tierdrill.lab.gateway.picker import LOST, PICKS
+from tierdrill.lab.gateway.quarantine import fingerprint
 
 TOKEN = "secret-for-tests"
 AUTH = {"Authorization": f"Bearer {TOKEN}"}
@@ -36,6 +37,7 @@ ALL_FLAGS = (
     "health_checks",
     "stale_answers",
     "identity_check",
+    "poison_quarantine",
     "customer_class",
     "keep_last_policy",
     "autoscaling",
@@ -136,6 +138,8 @@ class FakeController:
         self.version = 1
         self.fails = False
         self.authorized = True
+        self.told: dict[str, dict[str, float]] = {}
+        self.heard: dict[str, dict[str, float]] = {}
         self._changed = asyncio.Condition()
 
     async def change(self) -> None:
@@ -152,8 +156,18 @@ class FakeController:
             async with asyncio.timeout(float(request.query["wait"])), self._changed:
                 await self._changed.wait_for(lambda: self.version > since)
         return web.json_response(
-            {"version": self.version, "endpoints": [replica.endpoint() for replica in self.replicas]}
+            {
+                "version": self.version,
+                "endpoints": [replica.endpoint() for replica in self.replicas],
+                "suspects": self.told,
+            }
         )
+
+    async def suspects(self, request: web.Request) -> web.Response:
+        self.authorized &= request.headers.get("Authorization") == AUTH["Authorization"]
+        for prompt, replicas in (await request.json()).items():
+            self.heard.setdefault(prompt, {}).update(replicas)
+        return web.json_response({"ok": True})
 
 
 @contextlib.asynccontextmanager
@@ -284,7 +298,8 @@ def drive(
                     )
                 )
             controller = FakeController(replicas)
-            address = await stack.enter_async_context(serving([web.get("/v1/endpoints", controller.endpoints)]))
+            routes = [web.get("/v1/endpoints", controller.endpoints), web.post("/v1/suspects", controller.suspects)]
+            address = await stack.enter_async_context(serving(routes))
             config = parse_config(
                 {
                     "name": "gateway-a",
@@ -536,7 +551,7 @@ def test_the_last_error_is_told_in_the_replicas_words() -> None:
         answer = await bench.ask()
         assert (answer.status, answer.headers["x-error-reason"]) == (502, "reset")
 
-    drive(scenario, replicas)
+    drive(scenario, replicas, flags={"poison_quarantine": False})
 
 
 def test_a_stream_that_breaks_after_its_first_byte_is_not_retried() -> None:
@@ -777,6 +792,47 @@ def test_requests_stuck_on_a_replica_move_when_its_probes_fail() -> None:
         assert await bench.value("tierdrill_retries_total", reason="unhealthy") == 1
 
     drive(scenario, replicas, tiers=tiers)
+
+
+def test_what_ends_two_replicas_is_sent_to_no_third() -> None:
+    replicas = assistants(4)
+
+    async def scenario(bench: Bench) -> None:
+        for replica in replicas:
+            replica.mode = "drop"
+        answer = await bench.ask()
+        assert (answer.status, answer.reason) == (422, "quarantined") and answer.headers["retry-after"] == "30"
+        ended = [replica for replica in replicas if replica.started]
+        assert len(ended) == 2
+        # Whoever else has lost replicas by it is told through the controller.
+        heard = bench.controller.heard
+        await until(lambda: set(heard.get(fingerprint("hello"), ())) == {one.name for one in ended}, "told")
+        assert bench.controller.authorized
+        for replica in replicas:
+            replica.mode = "ok"
+        assert (await bench.ask(prompt="another")).status == 200
+        assert (await bench.ask()).status == 422
+        assert await bench.value("tierdrill_prompts_quarantined") == 1
+        assert await bench.value("tierdrill_rejections_total", reason="quarantined") == 2
+        await bench.put("flags", {"poison_quarantine": False})
+        assert (await bench.ask()).status == 200
+        await bench.put("flags", {"poison_quarantine": True})
+        assert (await bench.ask()).status == 200, "it was answered since"
+
+    drive(scenario, replicas)
+
+
+def test_what_ended_replicas_elsewhere_is_known_here() -> None:
+    replicas = assistants(2)
+
+    async def scenario(bench: Bench) -> None:
+        now = time.time()
+        bench.controller.told = {fingerprint("hello"): {"assistant-0": now, "assistant-1": now}}
+        await bench.controller.change()
+        await until(lambda: bool(bench.gateway.core.quarantine.held()), "heard")
+        assert (await bench.ask(prompt="hello")).status == 422
+
+    drive(scenario, replicas)
 
 
 def test_who_answers_at_a_replicas_address_must_be_that_replica() -> None:

@@ -17,6 +17,7 @@ import pytest
 from tierdrill.lab.lab_config import GpuConfig, build
 from tierdrill.lab.node import gpu_errors as gpu
 from tierdrill.lab.replica.language_model import expected_answer
+from tierdrill.lab.replica.replica_api import POISON, POISON_EXIT
 from tierdrill.lab.replica.replica_program import Replica, ReplicaSettings, on_given_gpu
 from tierdrill.process import spawn as spawn
 from tierdrill.process.child import Child
@@ -363,3 +364,14 @@ def test_a_replica_looks_at_the_gpu_that_it_was_given(devices: str, file: str | 
     number = re.sub(r"\D", "", file or "")
     assert rank == ([f'tierdrill_gpu_tier_rank{{gpu="{number}",node="n",tier="t"}} 1.0'] if file else [])
     assert on_given_gpu(replace(settings, gpu_state_dir=None), devices).gpu_state_file is None
+
+
+def test_the_prompt_that_it_does_not_check_ends_its_process(tmp_path: Path) -> None:
+    victim = start(tmp_path)
+    try:
+        with pytest.raises((http.client.RemoteDisconnected, ConnectionError)):
+            ask = {"model": "assistant", "prompt": f"say {POISON} twice", "max_tokens": 2}
+            victim.call("POST", "/v1/completions", ask)
+        assert victim.child.wait(5.0) == POISON_EXIT
+    finally:
+        victim.child.stop()

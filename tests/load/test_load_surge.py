@@ -54,7 +54,10 @@ async def surge(plan: LoadPlan, tmp_path: Path) -> list[Sample]:
         during = await asyncio.to_thread(line.ask, "batch", 6.0)
         # The server calls every request's tier so, and there they are counted.
         assert (during.tier, during.stream_rps, during.tier_rps, during.factor) == (TIER_SEEN, 20.0, 140.0, 6.0)
+        poisoned = await asyncio.to_thread(line.ask, "other", poison_percent=25, poison_prompt="poison")
+        assert (poisoned.poison_percent, poisoned.stream_rps) == (25, 20.0)
         await asyncio.sleep(zero + UNTIL_S - time.time())
+        assert (await asyncio.to_thread(line.ask, "other", poison_percent=0, poison_prompt="")).poison_percent == 0
         after = await asyncio.to_thread(line.ask, "batch", 1.0)
         assert (after.factor, after.tier_rps) == (1.0, 40.0)
         samples = [sample async for batch in load.samples() for sample in batch]
@@ -73,6 +76,12 @@ def test_a_stream_surges_and_stops(server: ModelServer, tmp_path: Path) -> None:
     begun, ended = (report for report in reports(tmp_path) if report["kind"] == "surge")
     assert (begun["stream"], begun["factor"], begun["arrivals"]) == ("batch", 6.0, None)
     assert (ended["stream"], ended["factor"]) == ("batch", 1.0)
+    # Of another one a fourth asked what it was told to, of which no right answer is known, and only for as long.
+    others = [one for one in samples if one.stream == "other"]
+    while_told = [one for one in others if begun["at"] < one.due < ended["at"]]
+    poisoned = [one for one in others if one.integrity is None]
+    assert abs(4 * len(poisoned) - len(while_told)) <= 8 and len(poisoned) > 2
+    assert all(one.integrity for one in others if one not in poisoned)
     # Each stream is numbered without a gap: the planned ones are all there, whatever came on top.
     for stream, count in due.items():
         mine = sorted(sample.sequence for sample in samples if sample.stream == stream)
@@ -98,6 +107,10 @@ def test_what_cannot_be_is_refused_in_words(server: ModelServer, tmp_path: Path)
             for factor in (0.5, 1000.0, float("nan")):
                 with pytest.raises(LineError, match="expected 1 to 100"):
                     line.ask("batch", factor)
+            with pytest.raises(LineError, match="got poison_percent 101, expected 0 to 100"):
+                line.ask("batch", poison_percent=101, poison_prompt="p")
+            with pytest.raises(LineError, match="not an order"):
+                line.ask("batch", poison_percent=10)
             with pytest.raises(LineError, match="wrong token"):
                 LoadLine(line.host, line.port, "guessed", line.pid, line.ticks).ask("batch", 2.0)
         finally:

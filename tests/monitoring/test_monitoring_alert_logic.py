@@ -531,6 +531,19 @@ class TestPolicy:
         check_scenario(tmp_path, series, _fires_at(13.5, firing("TierInversion", tier="critical"), fires))
 
     @pytest.mark.parametrize(
+        ("seconds", "reason", "fires"),
+        [(FAULT_S, "quarantined", 1), (BLIP_S, "quarantined", 0), (FAULT_S, "shed", 0)],
+    )
+    def test_what_ends_replicas_and_comes_again(
+        self, tmp_path: Path, seconds: float, reason: str, fires: int
+    ) -> None:
+        labels = f'gateway="gateway-a",tier="best-effort",reason="{reason}"'
+        rates = between(10, 10 + seconds, TOTAL_S, 1, 0)
+        alert = firing("PoisonRequests", tier="best-effort", severity="ticket")
+        expected = _fires_at(16.5, alert, fires)
+        check_scenario(tmp_path, {f"tierdrill_rejections_total{{{labels}}}": counter(rates)}, expected)
+
+    @pytest.mark.parametrize(
         ("seconds", "retries", "fires"), [(FAULT_S, 30, 1), (BLIP_S, 30, 0), (FAULT_S, 5, 0)]
     )
     def test_more_retries_than_the_budget(self, tmp_path: Path, seconds: float, retries: float, fires: int) -> None:

@@ -13,11 +13,14 @@ import pytest
 
 from tests.targets.endpoint import Answer, Asked, Endpoint
 from tierdrill.lab.client import LabClient
+from tierdrill.lab.replica.replica_api import POISON, POISON_EXIT
 from tierdrill.load.child_line import CONTROL_FILE, LoadLine, StreamRates
 from tierdrill.process.identity import me
 from tierdrill.targets.base import TargetError
+from tierdrill.targets.lab.faults import poison_request
 from tierdrill.targets.lab.faults.load_surge import FAULT as SURGE
 from tierdrill.targets.lab.faults.load_surge import arrived
+from tierdrill.targets.lab.faults.poison_request import FAULT as POISONED
 from tierdrill.targets.surging_load import SURE, likelihood
 
 
@@ -140,3 +143,73 @@ def test_one_rate_is_taken_for_the_other_less_than_once_in_two_hundred_times() -
 
     assert sum(surge_seen(24.0) for _ in range(1000)) <= 5
     assert sum(surge_seen(60.0) for _ in range(1000)) >= 995
+
+
+class PoisonedLab:
+    """One gateway that counts what it refused, and two replicas that may end."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.refused, self.resets, self.shed = 0, 0, 7
+        self.replicas = [{"name": f"assistant-{n}", "state": "ready", "exit_code": None} for n in (0, 1)]
+        endpoint.answer = lambda asked: Answer(body=self.metrics().encode())
+        self.address = endpoint.address
+
+    def metrics(self) -> str:
+        return (
+            f'tierdrill_rejections_total{{tier="best-effort",reason="quarantined"}} {self.refused}\n'
+            f'tierdrill_rejections_total{{tier="best-effort",reason="shed"}} {self.shed}\n'
+            f'tierdrill_upstream_failures_total{{replica="assistant-0",kind="reset"}} {self.resets}\n'
+            'tierdrill_upstream_failures_total{replica="assistant-0",kind="timeout"} 5\n'
+        )
+
+    def status(self) -> dict[str, Any]:
+        return {"addresses": {"gateways": {"gateway-a": self.address, "gateway-b": "127.0.0.1:1"}}}
+
+    def state(self) -> dict[str, Any]:
+        return {"replicas": self.replicas}
+
+    def start_replica(self, name: str) -> None:
+        for one in self.replicas:
+            if one["name"] == name:
+                one |= {"state": "starting", "exit_code": None}
+
+
+def test_poison_is_there_while_replicas_end_by_it_or_gateways_refuse_it(
+    endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab, process, orders = PoisonedLab(endpoint), me(), []
+
+    def ask(self: LoadLine, stream: str, factor: float | None = None, **poison: Any) -> StreamRates:
+        orders.extend([poison] if poison else [])
+        return StreamRates("best-effort", 8.0, 28.0, 1.0)
+
+    monkeypatch.setattr(LoadLine, "ask", ask)
+    monkeypatch.setattr(poison_request, "QUIET_S", 0.0)
+    client = cast(LabClient, lab)
+    p: dict[str, Any] = {"stream": "batch", "share_percent": 20, "fault": "a-run/f", "home": str(tmp_path)}
+    file = tmp_path / "runs" / "a-run" / CONTROL_FILE
+    file.parent.mkdir(parents=True)
+    LoadLine("127.0.0.1", 1, "t", process.pid, process.ticks).write(file)
+    p |= POISONED.bind(client, {}, p)
+    assert not POISONED.landed(client, p).seen and POISONED.gone(client, p).seen
+    POISONED.inject(client, p)
+    assert orders == [{"poison_percent": 20, "poison_prompt": POISON}]
+    lab.shed += 1
+    lab.replicas[0]["state"], lab.replicas[0]["exit_code"] = "exited", 1
+    assert not POISONED.landed(client, p).seen, "what ends by something else, or is shed, says nothing of it"
+    lab.replicas[1]["state"], lab.replicas[1]["exit_code"] = "exited", POISON_EXIT
+    proof = POISONED.landed(client, p)
+    assert proof.seen and proof.detail == "assistant-1 ended by it; 0 requests of it seen"
+    assert not POISONED.gone(client, p).seen
+    POISONED.revert(client, p)
+    assert orders[-1]["poison_percent"] == 0 and [one["state"] for one in lab.replicas] == ["exited", "starting"]
+    assert POISONED.gone(client, p).seen
+    lab.refused += 1
+    assert POISONED.landed(client, p).seen, "they refuse it"
+    monkeypatch.setattr(time, "sleep", lambda seconds: setattr(lab, "refused", lab.refused + 1))
+    assert not POISONED.gone(client, p).seen, "it still comes"
+    # The generator has ended: it sends nothing any more, and nobody waits for its silence.
+    assert POISONED.gone(client, {**p, "ticks": 1}).seen
+    before = len(orders)
+    POISONED.revert(client, {**p, "ticks": 1})
+    assert len(orders) == before

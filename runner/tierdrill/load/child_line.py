@@ -1,7 +1,8 @@
 """The line to a load child that runs: who it is, where it listens, and what it may be asked. Standard library only.
 
 The child writes a control file once it listens. One JSON line goes in, one comes back: `{"token", "stream"}` asks for a
-stream's rates, `{"token", "stream", "factor"}` makes it surge (1 ends that).
+stream's rates, `{"token", "stream", "factor"}` makes it surge (1 ends that), and with `poison_percent` so many of its
+requests ask `poison_prompt` (0 ends that).
 """
 
 from __future__ import annotations
@@ -49,9 +50,11 @@ class LoadLine:
         except (OSError, ValueError, TypeError) as error:
             raise LineError(f"{path}: not a control file: {error}") from error
 
-    def ask(self, stream: str, factor: float | None = None) -> StreamRates:
-        """Ask for a stream's rates, after changing them where a factor is given; LineError if the child refuses."""
-        request: dict[str, Any] = {"token": self.token, "stream": stream}
+    def ask(self, stream: str, factor: float | None = None, **poison: int | str) -> StreamRates:
+        """Ask for a stream's rates, after changing them where a factor is given, or what it asks where `poison_percent`
+        and `poison_prompt` are; LineError if the child refuses.
+        """
+        request: dict[str, Any] = {"token": self.token, "stream": stream, **poison}
         if factor is not None:
             request["factor"] = factor
         try:
@@ -76,6 +79,7 @@ class StreamRates:
     stream_rps: float
     tier_rps: float
     factor: float
+    poison_percent: int = 0
 
 
 READY_FD = "TIERDRILL_READY_FD"

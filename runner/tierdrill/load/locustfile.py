@@ -251,7 +251,7 @@ class OpenLoop(FastHttpUser):  # type: ignore[misc]
             gevent.sleep(plan.duration_s)
             return
         walk.begun = True
-        sender = Sender(plan, self.client.client.clientpool)
+        sender = Sender(plan, self.client.client.clientpool, walk.surges.poison.prompt)
         opened = sender.warm(plan.connections_max)
         # What was imported stays for good: not looking through it again shortens the collector's pauses.
         gc.collect()

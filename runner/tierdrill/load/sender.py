@@ -11,7 +11,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -127,9 +127,13 @@ class _Login:
 
 
 class Sender:
-    """All targets, tried round robin; the next one where a connection cannot be made."""
+    """All targets, tried round robin; the next one where a connection cannot be made.
 
-    def __init__(self, plan: LoadPlan, pool: HTTPClientPool) -> None:
+    `poison` is what a stream's next request asks in place of what is planned, or None.
+    """
+
+    def __init__(self, plan: LoadPlan, pool: HTTPClientPool, poison: Callable[[str], str | None]) -> None:
+        self.poison = poison
         self._clients: list[HTTPClient] = [pool.get_client(target) for target in plan.targets]
         self._plan = plan
         golden = plan.golden_s is not None
@@ -188,6 +192,9 @@ class Sender:
         """Send what was taken, wait for the whole answer or the stream's timeout."""
         stream = self._streams[arrival.stream]
         body, expected = stream.bodies[stream.rota.at(arrival.turn)]
+        if (poison := self.poison(arrival.stream)) is not None:
+            asked = Prompt(poison, stream.plan.prompts[0].max_tokens)
+            body, expected = _body(stream.plan, asked, self._plan.golden_s is not None), asked.expected
         exchange = self._open[arrival]
         exchange.sent = time.monotonic()
         timeout = gevent.Timeout(stream.plan.timeout_s)

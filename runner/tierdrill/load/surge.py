@@ -1,4 +1,5 @@
 """Streams that surge: requests on top of the planned ones, begun and ended while the load runs. For locust's child.
+Or that are poisoned: a share of what they send asks something else than was planned.
 
 The planned schedule stays what it is. What is on top has a schedule of its own, just as open-loop, and is numbered on
 from what is planned, in all and within its stream.
@@ -45,6 +46,29 @@ class _Surge:
     over: Event = field(default_factory=Event)
 
 
+class Poison:
+    """Parts of streams of which a share of the requests asks another prompt, evenly spread, the next one first."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, tuple[int, str]] = {}
+        self._owed: dict[str, int] = {}
+
+    def change(self, part: str, percent: int, prompt: str) -> None:
+        """From now on; 0 percent ends it. LineError outside 0 to 100."""
+        if not 0 <= percent <= 100:
+            raise LineError(f"got poison_percent {percent}, expected 0 to 100")
+        self._parts[part], self._owed[part] = (percent, prompt), 100 - percent
+
+    def percent(self, part: str) -> int:
+        return self._parts.get(part, (0, ""))[0]
+
+    def prompt(self, part: str) -> str | None:
+        """What the part's next request asks in place of what is planned, if it is one of those."""
+        percent, prompt = self._parts.get(part, (0, ""))
+        self._owed[part] = self._owed.get(part, 0) % 100 + percent
+        return prompt if percent and self._owed[part] >= 100 else None
+
+
 class Surges:
     """All streams that surge. `report` writes down what began and what ended.
 
@@ -55,6 +79,7 @@ class Surges:
         self._plan = plan
         self._report = report
         self._tiers_seen = tiers_seen
+        self.poison = Poison()
         self._running: dict[str, _Surge] = {}
         self._zero = math.inf
         self._planned: Mapping[str, int] = {}
@@ -81,14 +106,19 @@ class Surges:
         for stream in list(self._running):
             self._end(stream)
 
-    def order(self, stream: str, factor: float | None) -> StreamRates:
-        """Change a stream's rate where a factor is given, and say what it is; LineError for what cannot be."""
+    def order(self, stream: str, factor: float | None, poison: tuple[int, str] | None = None) -> StreamRates:
+        """Change a stream's rate where a factor is given, or what it asks where a share of poison is, and say what it
+        is; LineError for what cannot be.
+        """
         parts = parts_of(self._plan, stream)
         if not parts:
             known = ", ".join(one.name for one in self._plan.streams)
             raise LineError(f"got stream {stream!r}, expected one of: {known}")
         if factor is not None:
             self._change(stream, parts, factor)
+        if poison is not None:
+            for part in parts:
+                self.poison.change(part.name, *poison)
         running = self._running.get(stream)
         tier = self._tier(parts[0])
         return StreamRates(
@@ -98,6 +128,7 @@ class Surges:
                 self._average(part) * self._factor_of(part) for part in self._plan.streams if self._tier(part) == tier
             ),
             factor=running.factor if running else 1.0,
+            poison_percent=self.poison.percent(parts[0].name),
         )
 
     def _change(self, stream: str, parts: Sequence[StreamPlan], factor: float) -> None:
@@ -158,8 +189,9 @@ class Surges:
                 request = json.loads(file.readline(LINE_BYTES_MAX))
                 if not hmac.compare_digest(str(request["token"]), token):
                     raise LineError("wrong token")
-                factor = request.get("factor")
-                answer = asdict(self.order(str(request["stream"]), None if factor is None else float(factor)))
+                factor, percent = request.get("factor"), request.get("poison_percent")
+                poison = None if percent is None else (int(percent), str(request["poison_prompt"]))
+                answer = asdict(self.order(str(request["stream"]), None if factor is None else float(factor), poison))
             except LineError as error:
                 answer = {"error": str(error)}
             except (ValueError, TypeError, KeyError) as error:

@@ -49,6 +49,7 @@ KNOWN_ALERTS: Mapping[str, tuple[str, ...]] = {
     "TierLatencyHigh": ("tier", "severity", "quantile"),
     "TierInversion": ("tier", "severity"),
     "RetryAmplification": ("tier", "severity"),
+    "PoisonRequests": ("tier", "severity"),
     "WatchdogMissing": ("severity",),
     **INFRASTRUCTURE_LABELS,
 }

@@ -1,4 +1,6 @@
-"""The alerts of gateways that do not go by the tiers' policy: who is served first, and how often they try again."""
+"""The alerts of gateways that do not go by the tiers' policy: who is served first, and how often they try again; and of
+requests that they keep off because replicas end by them.
+"""
 
 from typing import Any
 
@@ -9,11 +11,13 @@ from tierdrill.documents.models.units import promql_duration, show_ratio
 
 INVERSION_FOR_S = 3.0
 """A blip of 1.5 s, 0.4 s to take it back, and a scrape are less."""
+POISON_FOR_S = 6.0
+"""The same, and the window that is looked at (3 s in the lab)."""
 
 
 def policy_alerts(tiers: Tiers, clock: Clock) -> list[dict[str, Any]]:
     ranked = tiers.by_rank()
-    return [_inversion_alert(ranked[0], clock), *(_retry_alert(tier, clock) for tier in ranked)]
+    return [_inversion_alert(ranked[0], clock), *(_retry_alert(tier, clock) for tier in ranked), _poison_alert(clock)]
 
 
 def _inversion_alert(tier: Tier, clock: Clock) -> dict[str, Any]:
@@ -66,6 +70,26 @@ def _retry_alert(tier: Tier, clock: Clock) -> dict[str, Any]:
                 f" tier {tier.name}, which its budget does not allow: whatever fails gets all the more to do. Hold the"
                 " tier's retries first, then see what fails (tierdrill_upstream_failures_total) and who took the budget"
                 " away (tierdrill_retry_budget_ratio). More replicas would get more of the same."
+            ),
+        },
+    }
+
+
+def _poison_alert(clock: Clock) -> dict[str, Any]:
+    """A tier's customers go on sending what ended two replicas."""
+    lately = promql_duration(scaled("5m", clock))
+    return {
+        "alert": "PoisonRequests",
+        "expr": f'sum by (tier) (increase(tierdrill_rejections_total{{reason="quarantined"}}[{lately}])) > 0',
+        "for": promql_duration(POISON_FOR_S),
+        "labels": {"severity": "ticket"},
+        "annotations": {
+            "summary": "Requests of tier {{ $labels.tier }} end the replicas that serve them, and are kept off",
+            "description": (
+                "Two replicas ended under the same prompt, and the gateways answer it with 422 until half a minute has"
+                " passed without it. Replicas that ended are started once; one that ends again by it must not be"
+                " started in a loop. Find the prompt in a replica's log, speak to who sends it, and have the server"
+                " refuse it."
             ),
         },
     }

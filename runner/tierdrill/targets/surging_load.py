@@ -67,6 +67,14 @@ def end(p: Parameters) -> object:
     return _order(p, 1.0) if lives(p) else None
 
 
+def poison(p: Mapping[str, Any], percent: int, prompt: str) -> object:
+    """Have so many of a hundred of the stream's requests ask that prompt; 0: those that are planned."""
+    try:
+        return _line(p).ask(p["stream"], poison_percent=percent, poison_prompt=prompt)
+    except LineError as error:
+        raise TargetError(str(error)) from error
+
+
 def lives(p: Mapping[str, Any]) -> bool:
     """Whether the load generator that was meant is there."""
     return here(int(p["pid"]), int(p["ticks"])).lives()

@@ -25,6 +25,7 @@ from tierdrill.lab.controller.cluster_view import CoreSeen, state
 from tierdrill.lab.controller.desired_state import Core
 from tierdrill.lab.controller.edges import Bell, EdgeKeeper
 from tierdrill.lab.controller.remedy_actions import REMEDIES, AgentCall, Refused, check_arguments
+from tierdrill.lab.gateway.quarantine import Quarantine
 from tierdrill.lab.json_api import At, Json, JsonApi, waiting
 from tierdrill.lab.node.http_client import JsonClient
 from tierdrill.lab.serving import bind, run_program, serve_announced
@@ -46,6 +47,7 @@ class Controller:
         self.autoscaler = autoscaler_of(self.core.config, config.get("tiers", ()))
         self.sources = tuple(config.get("sources") or ())
         self.edges = EdgeKeeper(self.core, self.sources, known, direct=fabric == "direct")
+        self.suspects = Quarantine(time.time)
         self.changed = Bell()
         self._told = self.core.version
         self.registry = CollectorRegistry()
@@ -116,6 +118,11 @@ def build_app(controller: Controller, token: str) -> Starlette:
         controller.autoscaler.hear(str(said["gateway"]), said["models"], time.monotonic())
         return {"ok": True}
 
+    def hear_suspects(_: At, said: Json) -> Json:
+        controller.suspects.hear({prompt: dict(replicas) for prompt, replicas in said.items()})
+        edges.publish_anew()
+        return {"ok": True}
+
     async def list_endpoints(at: At, _: Json) -> Json:
         source, everything = at["gateway"], at.get("all") == "1"
         if source not in controller.sources:
@@ -126,7 +133,7 @@ def build_app(controller: Controller, token: str) -> Starlette:
         while version == since and (left_s := deadline - time.monotonic()) > 0:
             await edges.published.wait(left_s)
             version, listed = edges.listing(source, everything=everything)
-        return {"version": version, "endpoints": listed}
+        return {"version": version, "endpoints": listed, "suspects": controller.suspects.suspects()}
 
     async def show_state(at: At, _: Json) -> Json:
         since, wait_s = waiting(at)
@@ -160,6 +167,7 @@ def build_app(controller: Controller, token: str) -> Starlette:
         routes=[
             route("POST", "/v1/heartbeat", heartbeat),
             route("POST", "/v1/load", hear_load),
+            route("POST", "/v1/suspects", hear_suspects),
             route("GET", "/v1/endpoints", list_endpoints),
             route("GET", "/v1/state", show_state),
             route("POST", "/v1/remedies/{verb}", lambda at, said: controller.remedy(at["verb"], said)),

@@ -71,6 +71,11 @@ class EdgeKeeper:
             self._listings[key] = (1, self._endpoints(key))
         return self._listings[key]
 
+    def publish_anew(self) -> None:
+        """Answer everybody who waits for news, with what is as it was: something is told beside it."""
+        self._listings = {key: (version + 1, listed) for key, (version, listed) in self._listings.items()}
+        self.published.ring()
+
     async def run(self) -> None:
         try:
             while True:

@@ -13,6 +13,7 @@ from tierdrill.documents.request_rules import RequestFacts, minute_of_day
 from tierdrill.lab.completions import BadRequest, Question, parse_object, read_completion, read_inference
 from tierdrill.lab.gateway.admission_queue import Ticket
 from tierdrill.lab.gateway.gateway_state import GatewayCore
+from tierdrill.lab.gateway.quarantine import fingerprint
 from tierdrill.lab.gateway.routing import Replica
 from tierdrill.lab.lab_config import TierConfig
 from tierdrill.lab.replica.language_model import count_tokens
@@ -28,6 +29,7 @@ STATUS_OF_REASON = {
     "circuit-open": 503,
     "deadline": 504,
     "residency": 451,
+    "quarantined": 422,
 }
 
 
@@ -165,6 +167,7 @@ class Call:
         self.core = core
         self.region = region
         self.ask = ask
+        self.prompt = fingerprint(ask.question.prompt)  # whichever model it is asked of
         self.policy = policy
         self.metrics = core.metrics.tier(policy.name)
         self.arrived = arrived

@@ -9,6 +9,8 @@ import asyncio
 import itertools
 import logging
 import random
+from collections.abc import Mapping
+from typing import Any
 
 import aiohttp
 from yarl import URL
@@ -25,6 +27,7 @@ PROBES_PER_CONNECTION = 4
 
 REPORT_EVERY_S = 0.5
 REPORT_TIMEOUT_S = 1.0
+TELL_EVERY_S = 0.05
 POLL_WAIT_S = 5.0
 POLL_SLACK_S = 1.5
 BACKOFF_MIN_S = 0.1
@@ -75,6 +78,7 @@ class EndpointFollower:
             answer = await response.json(content_type=None)
         version = int(answer["version"])
         endpoints = [build(Endpoint, each, "endpoint", only_known=True) for each in answer["endpoints"]]
+        self._core.quarantine.hear(answer.get("suspects", {}))
         unchanged = version == self._version
         self._version = version
         self.heard_at = self._core.clock()
@@ -108,19 +112,33 @@ class LoadReporter:
         config = self._core.config
         while config.autoscaled:
             await asyncio.sleep(REPORT_EVERY_S)
-            if not self._core.flags.autoscaling:
-                continue
-            said = {"gateway": config.name, "models": self._core.busy()}
-            try:
-                async with (
-                    asyncio.timeout(REPORT_TIMEOUT_S),
-                    self._session.post(
-                        f"{config.controller}/v1/load", json=said, headers={"Authorization": f"Bearer {config.token}"}
-                    ) as response,
-                ):
-                    response.raise_for_status()
-            except (TimeoutError, aiohttp.ClientError, OSError) as error:
-                log.warning("controller: load not told: %s: %s", type(error).__name__, error)
+            if self._core.flags.autoscaling:
+                await _tell(self._core, self._session, "load", {"gateway": config.name, "models": self._core.busy()})
+
+
+class SuspectReporter:
+    """Tells the controller, and so the other gateways, under which prompts replicas ended."""
+
+    def __init__(self, core: GatewayCore, session: aiohttp.ClientSession) -> None:
+        self._core, self._session = core, session
+
+    async def run(self) -> None:
+        quarantine = self._core.quarantine
+        while True:
+            await asyncio.sleep(TELL_EVERY_S)
+            said, quarantine.news = quarantine.news, {}
+            if said:
+                await _tell(self._core, self._session, "suspects", said)
+
+
+async def _tell(core: GatewayCore, session: aiohttp.ClientSession, what: str, said: Mapping[str, Any]) -> None:
+    """Tell the controller something; that it does not hear is a line in the log."""
+    url, key = f"{core.config.controller}/v1/{what}", {"Authorization": f"Bearer {core.config.token}"}
+    try:
+        async with asyncio.timeout(REPORT_TIMEOUT_S), session.post(url, json=said, headers=key) as response:
+            response.raise_for_status()
+    except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        log.warning("controller: %s not told: %s: %s", what, type(error).__name__, error)
 
 
 class Prober:

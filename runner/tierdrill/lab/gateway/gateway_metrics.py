@@ -14,7 +14,7 @@ BUCKETS = (
 )
 REASONS = (
     *("shed", "capped", "queue-full", "queue-timeout", "preempted", "no-endpoint", "circuit-open", "deadline"),
-    "residency",
+    "residency", "quarantined",
 )
 RETRY_REASONS = ("connect", "reset", "timeout", "5xx", "truncated", "unhealthy")
 FAILURE_KINDS = ("connect", "reset", "timeout", "5xx", "truncated")
@@ -96,6 +96,8 @@ class GatewayMetrics:
         )
         self.flag = gauge("flag", "Mechanism on (1) or off (0)", ("gateway", "flag"))
         self.store_age = gauge("state_store_age_seconds", "Since the state store was read", ("gateway",))
+        held_off = gauge("prompts_quarantined", "Prompts that are sent to no replica", ("gateway",))
+        self.held_off = held_off.labels(gateway)
         self.lifted = gauge("rule_lifted", "An override lifts this rule of the tier now (1)", (*tier, "rule"))
         self.probe = gauge("upstream_probe_seconds", "Last health probe's round trip", upstream)
         self.open = gauge("upstream_open_seconds", "Last health probe on a connection of its own", upstream)

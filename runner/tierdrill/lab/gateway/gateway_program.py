@@ -18,7 +18,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from tierdrill.lab.gateway.admin import Admin
-from tierdrill.lab.gateway.endpoint_watch import EndpointFollower, LoadReporter, Prober
+from tierdrill.lab.gateway.endpoint_watch import EndpointFollower, LoadReporter, Prober, SuspectReporter
 from tierdrill.lab.gateway.gateway_config import GatewayConfig, parse_config
 from tierdrill.lab.gateway.gateway_state import GatewayCore
 from tierdrill.lab.gateway.name_lookup import NameLookup
@@ -73,7 +73,8 @@ async def running(config: GatewayConfig) -> AsyncIterator[RunningGateway]:
                 await web.SockSite(runner, socket.socket(fileno=config.listen_fd)).start()
             else:
                 await web.TCPSite(runner, host, int(port)).start()
-            works = [follower.run(), LoadReporter(core, control).run(), names.run(), prober.run()]
+            works = [follower.run(), names.run(), prober.run()]
+            works += [LoadReporter(core, control).run(), SuspectReporter(core, control).run()]
             works += [store.run()] if store is not None else []
             background = [asyncio.create_task(work) for work in works]
             for task in background:

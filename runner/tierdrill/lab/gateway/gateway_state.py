@@ -1,6 +1,7 @@
 """The gateway's state in one place: router, pools, governors, metrics. No I/O: the coroutines bring that."""
 
 import itertools
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -14,9 +15,13 @@ from tierdrill.lab.gateway.held_settings import HeldSettings
 from tierdrill.lab.gateway.lifted_rules import LiftedRules
 from tierdrill.lab.gateway.limits import Caps, Clock, Shedder
 from tierdrill.lab.gateway.picker import FAILS_CLOSED, LOST, Picker
+from tierdrill.lab.gateway.quarantine import Quarantine
 from tierdrill.lab.gateway.retry_budget import RetryBudget
 from tierdrill.lab.gateway.routing import Endpoint, Replica, Router
 from tierdrill.lab.lab_config import LabConfigError, TierConfig
+
+ENDED = ("reset", "truncated")
+"""The kinds of failure of an attempt in which the replica took it and then was gone."""
 
 
 class GatewayCore:
@@ -33,6 +38,7 @@ class GatewayCore:
         self.policies = TierPolicies(config.tiers)
         self._retry_ratios: dict[str, float] = {}
         self.lifted = LiftedRules(config.tiers, clock, config.overrides)
+        self.quarantine = Quarantine(time.time)
         self.sequence = itertools.count(1)
         self.store_age_s: Callable[[], float | None] = lambda: None
         """How long ago the state store was read; None without one."""
@@ -95,15 +101,22 @@ class GatewayCore:
             self.metrics.add_replica(replica.node, replica.name)
         self.pump()
 
-    def attempt_failed(self, replica: Replica, model: str, kind: str) -> None:
+    def attempt_failed(self, replica: Replica, model: str, kind: str, prompt: str) -> None:
         """An attempt went wrong in a way that speaks against the replica."""
+        if kind in ENDED:
+            self.quarantine.ended(prompt, replica.name)
         self.metrics.upstream_failed(replica.node, replica.name, kind)
         self.router.failed(replica)
         self._record(model, ok=False)
 
-    def attempt_succeeded(self, replica: Replica, model: str) -> None:
+    def attempt_succeeded(self, replica: Replica, model: str, prompt: str) -> None:
+        self.quarantine.answered(prompt)
         self.router.succeeded(replica)
         self._record(model, ok=True)
+
+    def keeps_off(self, prompt: str) -> bool:
+        """Whether that prompt is sent to no replica, because it ends them."""
+        return self.flags.poison_quarantine and self.quarantine.holds(prompt)
 
     def busy(self) -> dict[str, dict[str, dict[str, float]]]:
         """How busy each model is by tier: requests that run and wait, and the longest wait so far (seconds)."""
@@ -218,6 +231,7 @@ class GatewayCore:
         for flag, on in self.flags.as_dict().items():
             metrics.flag.labels(gateway, flag).set(on)
         metrics.picker.labels(gateway).set(self.picker.up)
+        metrics.held_off.set(len(self.quarantine.held()))
         if (age_s := self.store_age_s()) is not None:
             metrics.store_age.labels(gateway).set(age_s)
         metrics.show_lifted(self.lifted.seconds_left())

@@ -98,7 +98,7 @@ class _Service:
         try:
             if may_not_be_served(call.policy.data_residency, call.region):
                 raise Rejected("residency")
-            self._needs_a_picker()
+            self._may_be_sent()
             sheddable = self._core.flags.shedding and not self._core.lifted.lifts(call.policy.name, "shed-order")
             if sheddable and self._core.shedder.sheds(call.policy.name):
                 raise Rejected("shed")
@@ -115,9 +115,11 @@ class _Service:
                 raise
             return await self._reject(reason)
 
-    def _needs_a_picker(self) -> None:
+    def _may_be_sent(self) -> None:
         if self._core.picker.state == FAILS_CLOSED:
             raise Rejected(LOST)
+        if self._core.keeps_off(self._call.prompt):
+            raise Rejected("quarantined")
 
     async def _on_models(self) -> web.StreamResponse:
         """The model asked for; then, where the tier allows it, the smaller one."""
@@ -139,8 +141,7 @@ class _Service:
                 raise
         call.fallback = None
         call.metrics.fallbacks.inc()
-        call.ask = call.ask.for_model(fallback)
-        call.model = fallback
+        call.ask, call.model = call.ask.for_model(fallback), fallback
         call.ticket.avoid.clear()
         return await self._attempts(may_wait_for_endpoint=True)
 
@@ -170,7 +171,7 @@ class _Service:
 
     async def _admit(self, pool: ModelPool) -> Replica:
         """Wait for a slot, at most the tier's queue wait."""
-        self._needs_a_picker()  # a further attempt asks again, and it may be gone by now
+        self._may_be_sent()  # a further attempt asks again: what was there may be gone by now
         call = self._call
         ticket = call.ticket
         began = self._core.clock()
@@ -237,7 +238,7 @@ class _Service:
             if response is not None and not whole:
                 response.close()
         if response.status < 400:
-            self._core.attempt_succeeded(replica, call.model)
+            self._core.attempt_succeeded(replica, call.model, call.prompt)
         self._call.count("ok" if response.status < 400 else "error", response.status)
         return result
 
@@ -250,7 +251,7 @@ class _Service:
         """Once per attempt: one request that is first slow and then broken must not eject a replica by itself."""
         if not self._blamed:
             self._blamed = True
-            self._core.attempt_failed(replica, self._call.model, kind)
+            self._core.attempt_failed(replica, self._call.model, kind, self._call.prompt)
 
     async def _pass_back(self, response: aiohttp.ClientResponse, first: bytes) -> web.StreamResponse:
         """Event streams chunk by chunk; anything else only when it is whole, so that until then a retry can mend it."""
@@ -345,6 +346,4 @@ async def _to_client(sending: Awaitable[object]) -> None:
 def _failure_kind(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
         return "connect"
-    if isinstance(error, aiohttp.ClientPayloadError):
-        return "truncated"
-    return "reset"
+    return "truncated" if isinstance(error, aiohttp.ClientPayloadError) else "reset"

@@ -3,6 +3,7 @@
 import math
 
 from tierdrill.lab.gateway.client_request import Call
+from tierdrill.lab.gateway.quarantine import HELD_S
 
 UNKNOWN_S = 1
 LONGEST_S = 60
@@ -18,6 +19,8 @@ def retry_after_s(call: Call, reason: str) -> int:
         wait_s = core.caps.wait_s(call.policy.name)
     elif reason == "circuit-open":
         wait_s = core.circuit_wait_s(call.model)
+    elif reason == "quarantined":
+        wait_s = HELD_S
     else:
         wait_s = pool.drain_s(call.policy) if pool is not None else None
     return UNKNOWN_S if wait_s is None else min(LONGEST_S, max(1, math.ceil(wait_s)))

@@ -15,6 +15,11 @@ __all__ = ["BadRequest", "parse_object"]
 INTERNAL_ERROR = "InternalServerError"
 """The type of an error that is the server's own, as vLLM calls it."""
 
+POISON = "<|reserved_special_token_250|>"
+"""The defect of this server: a prompt with that text ends the process that computes its answer."""
+POISON_EXIT = 86
+"""The process's exit code then, which it has from nothing else."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -32,6 +37,7 @@ class Ask:
     max_tokens: int
     stream: bool
     include_usage: bool = False
+    ends_process: bool = False
 
 
 _NO_LIMITS = Limits()
@@ -143,4 +149,4 @@ def _ask(question: Question, limits: Limits) -> Ask:
     tokens = tokenize(question.prompt) if question.max_tokens <= limits.max_tokens else []
     if refusal := too_long(len(tokens), question.max_tokens, limits.prompt_tokens, limits.max_tokens):
         raise BadRequest(refusal)
-    return Ask(tokens, question.max_tokens, question.stream, question.include_usage)
+    return Ask(tokens, question.max_tokens, question.stream, question.include_usage, POISON in question.prompt)

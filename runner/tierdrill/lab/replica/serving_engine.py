@@ -16,7 +16,7 @@ from typing import Any
 
 from tierdrill.lab.node.gpu_errors import cuda_error
 from tierdrill.lab.replica.language_model import Model, detokenize
-from tierdrill.lab.replica.replica_api import Ask
+from tierdrill.lab.replica.replica_api import POISON_EXIT, Ask
 from tierdrill.lab.replica.replica_metrics import ReplicaMetrics
 
 CHUNK_INTERVAL_S = 0.01  # tokens that are due within this time leave in one chunk
@@ -127,6 +127,8 @@ class Engine:
         try:
             await self._enter(request)
             self._check_gpu()
+            if ask.ends_process:
+                os._exit(POISON_EXIT)
             due = time.monotonic() + self._prefill_s * len(ask.prompt_tokens) / self.gpu.clock_factor()
             tokens = self.model.stream(self.model.read(ask.prompt_tokens))
             left = ask.max_tokens
