@@ -20,6 +20,7 @@ from tierdrill.lab.gateway.gateway_state import GatewayCore
 from tierdrill.lab.gateway.state_follower import NoQuorum, StateFollower, Told
 from tierdrill.lab.gateway.state_follower import StateStore as Client
 from tierdrill.lab.lab_config import LabConfigError, TierConfig
+from tierdrill.lab.supervisor import state_store as supervisor_store
 from tierdrill.lab.supervisor.state_store import StateStore
 from tierdrill.monitoring.binaries import ETCD, locate
 from tierdrill.process.child import Child
@@ -149,6 +150,17 @@ def test_a_member_is_lost_and_the_others_go_on(lab: Lab) -> None:
     assert await_proof(lambda: fault.gone(client, p), 10.0).seen and remedies.store_whole("state-store")
     fault.revert(client, p)
     assert await_proof(lambda: fault.gone(client, p), WITHIN_S).seen
+
+
+@pytest.mark.parametrize(("given", "below"), [("32768\t60999\n", True), ("1024\t65535\n", False), (None, False)])
+def test_addresses_are_none_that_the_system_gives_where_there_is_room(
+    given: str | None, below: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor_store, "PORT_RANGE", tmp_path / "range")
+    if given is not None:
+        (tmp_path / "range").write_text(given)
+    found = [int(address.removeprefix("127.0.0.1:")) for address in supervisor_store.free_addresses(30)]
+    assert len(set(found)) == 30 and (not below or all(20_000 <= port < 32768 for port in found))
 
 
 def test_a_lab_without_a_store_says_so() -> None:

@@ -1,6 +1,8 @@
 """The lab's state store: an etcd of three members, each a process on loopback with its data in the lab's folder."""
 
 import asyncio
+import contextlib
+import random
 import socket
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -15,6 +17,8 @@ JOB = "state-store"
 
 LISTENS_WITHIN_S = 10.0
 POLL_S = 0.02
+OURS_FROM, TRIES = 20_000, 20
+PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 class StateStore:
@@ -67,9 +71,29 @@ async def _listens(address: str) -> bool:
 
 
 def free_addresses(count: int) -> list[str]:
-    """So many addresses that are free now, all different: programs that cannot say which port the system gave."""
+    """So many addresses that are free now, all different: for programs that cannot say which port the system gave.
+
+    Where there is room they are below the ports that the system gives to whoever asks for any, so that nobody is given
+    one before its program has started, or while it is away.
+    """
     with ExitStack() as stack:
         probes = [stack.enter_context(socket.socket()) for _ in range(count)]
         for probe in probes:
-            probe.bind(("127.0.0.1", 0))
+            _bind(probe)
         return [f"127.0.0.1:{probe.getsockname()[1]}" for probe in probes]
+
+
+def _bind(probe: socket.socket) -> None:
+    below = range(OURS_FROM, _given_from())
+    for port in random.sample(below, min(TRIES, len(below))):
+        with contextlib.suppress(OSError):
+            return probe.bind(("127.0.0.1", port))
+    return probe.bind(("127.0.0.1", 0))
+
+
+def _given_from() -> int:
+    """The first port that the system gives to who asks for any."""
+    try:
+        return int(PORT_RANGE.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return 0
