@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tierdrill.lab.node import weight_cache
-from tierdrill.lab.node.weight_cache import PullFailed, WeightCache
+from tierdrill.lab.node.weight_cache import QUOTA_BYTES, PullFailed, WeightCache, fill
 from tierdrill.lab.replica.language_model import CANDIDATE, REVIEWED, checksums
 from tierdrill.lab.store.store_program import make_server
 
@@ -119,3 +119,25 @@ def test_a_pull_that_failed_waits_and_a_mirror_may_be_asked_at_once(
         asyncio.run(cache.pull(SUMS[REVIEWED], "store-c"))
     with pytest.raises(PullFailed, match="status 404"):
         asyncio.run(cache.pull("0" * 64, "store-b"))
+
+
+def test_a_full_disk_takes_no_weights_until_what_nobody_needs_is_deleted(store: str, tmp_path: Path) -> None:
+    folder = tmp_path / "cache"
+    cache = WeightCache(folder, {"store-a": store})
+    path = need(cache, SUMS[REVIEWED])
+    all_free = cache.free_bytes()
+    for percent in (0, 9):
+        fill(folder, percent)
+        assert cache.free_bytes() == QUOTA_BYTES * percent // 100
+    fill(folder, 0)
+    with pytest.raises(PullFailed, match="2048 bytes, and 0 are free") as refused:
+        need(cache, SUMS[CANDIDATE])
+    assert (refused.value.store, refused.value.reason) == ("store-a", "disk-full")
+    assert need(cache, SUMS[REVIEWED]) == path, "what is there needs no room"
+    assert cache.prune({SUMS[REVIEWED]}) == all_free and cache.free_bytes() == all_free
+    asyncio.run(cache.pull(SUMS[CANDIDATE], "store-a"))
+    assert cache.has(SUMS[CANDIDATE]) and cache.has(SUMS[REVIEWED])
+    fill(folder, 0)
+    fill(folder, None)
+    fill(folder, None)
+    assert cache.free_bytes() == all_free - 2048

@@ -167,6 +167,17 @@ class TestNode:
         alert = firing("NodeNotReady", node="node-2", severity="page")
         check_scenario(tmp_path, series, _fires_at(12, alert, fires))
 
+    @pytest.mark.parametrize(("lasts_s", "free", "fires"), [(BLIP_S + 0.5, 0, 0), (FAULT_S, 9, 1), (FAULT_S, 11, 0)])
+    def test_a_full_disk(self, tmp_path: Path, lasts_s: float, free: float, fires: int) -> None:
+        disk = '{node="node-2",mountpoint="/var/lib/models"}'
+        series: Series = {
+            _ready("node-2"): constant(1, TOTAL_S),
+            f"node_filesystem_size_bytes{disk}": constant(100, TOTAL_S),
+            f"node_filesystem_avail_bytes{disk}": between(10, 10 + lasts_s, TOTAL_S, free, 80),
+        }
+        alert = firing("NodeDiskFull", node="node-2", severity="ticket")
+        check_scenario(tmp_path, series, _fires_at(13, alert, fires))
+
     @pytest.mark.parametrize("lasts_s", [FAULT_S])
     def test_a_lost_node_is_neither_a_bad_link_nor_lost_telemetry(self, tmp_path: Path, lasts_s: float) -> None:
         # Power off at 10 s: probes time out at once, the scrape fails a second later, the control plane sees it after

@@ -29,6 +29,7 @@ STORE = {"store": "state-store"}
 MEMBER = {"store": "state-store", "member": "state-store-2"}
 AWAY: Facts = {("store.whole", "state-store-2"): False}
 LEADERLESS: Facts = {("store.quorum", "state-store"): False}
+FULL: Facts = {("node.disk_full", "node-2"): True}
 HELD: Facts = {("gpu.memory_held", "node-2/0"): True}
 ROUTER = {"gateway": "gateway-a"}
 TIER = {"tier": "critical"}
@@ -44,6 +45,7 @@ class Platform(FakePort):
         self.facts = {
             ("node.ready", "node-2"): True,
             ("node.cordoned", "node-2"): False,
+            ("node.disk_full", "node-2"): False,
             ("nodes.ready_share", ""): 1.0,
             ("replica.ready", "assistant-1"): True,
             ("replica.state", "assistant-1"): "ready",
@@ -83,6 +85,7 @@ def _effects(action: str, arguments: dict[str, Any]) -> Facts:
         "cordon": lambda: {} if "gpu" in arguments else {("node.cordoned", arguments["node"]): True},
         "uncordon": lambda: {("node.cordoned", arguments["node"]): False},
         "end-memory-hog": lambda: {("gpu.memory_held", "node-2/0"): False},
+        "free-disk": lambda: {("node.disk_full", arguments["node"]): False},
         "drain": lambda: {("tier.ready_share", "critical"): 1.0},
         "power-cycle": lambda: {("gpu.state", f"{arguments['node']}/0"): "healthy"},
         "rebalance": dict,
@@ -160,6 +163,7 @@ def test_they_are_valid_with_the_alerts_we_raise() -> None:
         "drain-and-reset-gpu",
         "end-memory-hog",
         "evict-stranded",
+        "free-disk",
         "kill-and-replace",
         "load-from-mirror",
         "quarantine-replica",
@@ -219,6 +223,7 @@ OFF_BUS = {("gpu.state", "node-2/0"): "fallen_off_bus", ("tier.ready_share", "cr
         ),
         ("RowRemapFailed", GPU, FAILING, ("retire-gpu", "node-2/0"), ["drain", "notify"]),
         ("GpuAllocatableDrop", GPU, {}, ("evict-stranded", "node-2/0"), ["drain", "notify"]),
+        ("NodeDiskFull", NODE_2, FULL, ("free-disk", "node-2"), ["free-disk"]),
         ("KvCachePressure", GPU, HELD, ("end-memory-hog", "node-2/0"), ["end-memory-hog"]),
         ("NvlinkErrors", GPU, {}, ("suspect-nvlink", "node-2/0"), ["cordon", "notify"]),
         ("GpuThermalThrottle", GPU, {}, ("deweight-gpu", "node-2/0"), ["set-weight", "set-weight"]),
@@ -267,6 +272,8 @@ def test_critical_is_moved_before_standard() -> None:
         ("GpuFallenOffBus", GPU, {**OFF_BUS, ("nodes.ready_share", ""): 0.67}),
         ("GpuUnhealthy", GPU, {}),
         ("KvCachePressure", GPU, {}),
+        ("NodeDiskFull", NODE_2, {}),
+        ("NodeDiskFull", NODE_2, {**FULL, **LOST}),
         ("GpuUnhealthy", GPU, {**FAILING, ("nodes.ready_share", ""): 0.67}),
         ("NetworkDegraded", LINK, LOST),
         ("GpuThermalThrottle", GPU, LOST),

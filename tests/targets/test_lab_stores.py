@@ -7,6 +7,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ import pytest
 from tests.targets.endpoint import Answer, Asked, Endpoint
 from tests.targets.one_replica import OneReplica
 from tierdrill.lab.client import LabClient, LabError
+from tierdrill.lab.node.weight_cache import fill
 from tierdrill.process.identity import identify
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.lab import state_store, tier_policy
@@ -107,3 +109,33 @@ def test_witnesses_ask_no_proxy_of_the_environment(endpoint: Endpoint, monkeypat
     told = {"addresses": {"gateways": {"gateway-a": endpoint.address}}}
     client = cast(LabClient, SimpleNamespace(status=lambda: told))
     assert tier_policy._shown(client, "tierdrill_tier_rank") == [{"critical": 1.0}]
+
+
+class NodeLab:
+    """One node, whose folder is real."""
+
+    def __init__(self, folder: Path) -> None:
+        self.lab = SimpleNamespace(folder=str(folder))
+        self.weights = folder / "nodes" / "node-1" / "weights"
+        self.weights.mkdir(parents=True)
+
+    def fill_disk(self, node: str, free_percent: int | None) -> None:
+        assert node == "node-1"
+        fill(self.weights, free_percent)
+
+
+def test_a_disk_is_full_by_the_files_on_it(tmp_path: Path) -> None:
+    lab, fault = NodeLab(tmp_path), LAB_FAULTS["node-disk-full"]
+    client, state = cast(LabClient, lab), {"nodes": [{"name": "node-1"}]}
+    with pytest.raises(TargetError, match="expected one of: node-1"):
+        fault.bind(client, state, {"node": "node-9"})
+    p = {"node": "node-1", "free_percent": 9}
+    assert fault.bind(client, state, p) == {} and fault.gone(client, p).seen and not fault.landed(client, p).seen
+    fault.inject(client, p)
+    assert fault.landed(client, p).seen and not fault.gone(client, p).seen
+    assert fault.landed(client, p).detail == "9% of the room for weights is free on node-1"
+    with pytest.raises(TargetError, match="the disk of node-1 is full already"):
+        fault.bind(client, state, p)
+    fault.revert(client, p)
+    fault.revert(client, p)
+    assert fault.gone(client, p).seen and list(lab.weights.iterdir()) == []

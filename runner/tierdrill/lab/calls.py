@@ -126,6 +126,10 @@ class Requests(Generic[T]):
         query = {} if gpu is None else {"gpu": str(gpu)}
         return self.ask(Call("DELETE", f"/v1/nodes/{_part(node)}/kernel-noise", query=query))
 
+    def fill_disk(self, node: str, free_percent: int | None) -> T:
+        """Let old weights take the room that a node has for weights, but for such a share; None: take them away."""
+        return self._put(f"/v1/nodes/{_part(node)}/disk", {"free_percent": free_percent})
+
     def stall(self, node: str, stopped_ms: float, runs_ms: float) -> T:
         """Let a node's processes be stopped and run by turns; 0 ms: they do not run again."""
         return self._put(f"/v1/nodes/{_part(node)}/stall", {"stopped_ms": stopped_ms, "runs_ms": runs_ms})

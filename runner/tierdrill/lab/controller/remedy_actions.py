@@ -121,6 +121,14 @@ def load_from_mirror(core: Core, arguments: Mapping[str, Any], now: float) -> Ag
     return _by_agent(core, arguments, "mirror")
 
 
+def free_disk(core: Core, arguments: Mapping[str, Any], now: float) -> AgentCall:
+    """Have a node's agent delete the weights that none of its replicas needs; Refused where it cannot."""
+    node = _node(core, arguments)
+    if not node.ready or node.agent is None:
+        raise Refused(f"{node.name} is NotReady")
+    return AgentCall(node.name, "/v1/weights/prune")
+
+
 def roll_back_model(core: Core, arguments: Mapping[str, Any], now: float) -> Answer:
     """Roll the first published revision of a model out again."""
     tier, model = str(arguments["tier"]), str(arguments["model"])

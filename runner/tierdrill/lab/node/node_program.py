@@ -29,11 +29,12 @@ from tierdrill.lab.node.emulated_gpus import GpuBoard
 from tierdrill.lab.node.http_client import JsonClient
 from tierdrill.lab.node.managed_replica import UnknownReplica
 from tierdrill.lab.node.replica_processes import Replicas
-from tierdrill.lab.node.weight_cache import WeightCache
+from tierdrill.lab.node.weight_cache import FOLDER, QUOTA_BYTES, WeightCache
 from tierdrill.lab.serving import address_of, bind, run_program, serve_announced
 from tierdrill.process.child import SpawnError
 
 PROGRAM = "node"
+WEIGHTS_AT = "/var/lib/models"  # as the disk for weights is called in metrics
 HEARTBEAT_TIMEOUT_S = 1.0
 HEARTBEAT_GAP_S = 0.02  # changes are reported at once, but not more often than this
 OVERRIDES_POLL_S = 0.01  # one stat(); how late a GPU trips is how late a planned fault takes effect
@@ -63,6 +64,7 @@ class Agent:
         self.address = address
         self.boot_id = str(uuid.uuid4())
         self._changed = asyncio.Event()
+        weights = WeightCache(folder / FOLDER, config.stores)
         self.gpus = GpuBoard(config.name, list(config.gpus), folder, lambda index: self.replicas.users(index))
         self.replicas = Replicas(
             config.name,
@@ -72,7 +74,7 @@ class Agent:
             restart_backoff_s=config.restart_backoff_s,
             listen=f"{address.rpartition(':')[0]}:0",
             changed=self._changed,
-            weights=WeightCache(folder / "weights", config.stores),
+            weights=weights,
         )
         self._controller = JsonClient(config.controller, config.token)
         self.exports = True
@@ -88,6 +90,11 @@ class Agent:
         self._beats_failed = beats.labels(config.name, "failed")
         boot = Gauge("node_boot_time_seconds", "Unix time of the last boot.", ("node",), registry=self.registry)
         boot.labels(config.name).set(time.time())
+        disk = ("node", "mountpoint")
+        size = Gauge("node_filesystem_size_bytes", "Size of a disk.", disk, registry=self.registry)
+        size.labels(config.name, WEIGHTS_AT).set(QUOTA_BYTES)
+        free = Gauge("node_filesystem_avail_bytes", "Room that is left on a disk.", disk, registry=self.registry)
+        free.labels(config.name, WEIGHTS_AT).set_function(weights.free_bytes)
         self.clock_registry = CollectorRegistry()
         clock = Gauge("node_time_seconds", "System time in Unix seconds.", ("node",), registry=self.clock_registry)
         clock.labels(config.name).set_function(time.time)
@@ -235,6 +242,7 @@ def build_app(agent: Agent) -> Starlette:
             post("/v1/exporter/start", lambda *_: agent.start_exporter()),
             post("/v1/exporter/stop", lambda *_: agent.stop_exporter()),
             post("/v1/exporter/freeze", lambda _, said: agent.freeze_exporter(said.get("with_clock") is True)),
+            post("/v1/weights/prune", lambda *_: replicas.prune_weights()),
             post("/v1/replicas/{name}/flip", replicas.flip_bit),
             post("/v1/replicas/{name}/errors", replicas.change_errors),
             post("/v1/replicas/{name}/mirror", lambda name, _: replicas.load_from_mirror(name)),

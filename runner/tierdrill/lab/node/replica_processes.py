@@ -95,6 +95,11 @@ class Replicas:
             return managed.heartbeat() if managed.alive else await self.restart(name)
         raise SpawnError(f"{name}: no other model store has its weights")
 
+    async def prune_weights(self) -> dict[str, Any]:
+        """Delete the weights that none of its replicas has or is to have."""
+        keep = {spec.weights for spec in (*self._desired, *(one.spec for one in self._managed.values()))}
+        return {"freed_bytes": self._weights.prune(keep)}
+
     async def stop(self, name: str) -> dict[str, Any]:
         """End it; it stays stopped until a restart or a new generation."""
         managed = self._find(name)

@@ -1,5 +1,7 @@
 """The node's cache of weights, by their SHA-256: what is in it need not be asked for again, unless it is damaged.
 
+It has a quota, as the disk of a node has a size: weights that there is no room for are not taken.
+
 A pull that failed is not tried again before its time: the wait doubles up to RETRY_S_MAX, so that a store that comes
 back is not met by everybody at once.
 """
@@ -7,19 +9,24 @@ back is not met by everybody at once.
 import hashlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from tierdrill.lab.node.http_client import JsonClient
 
 PULL_TIMEOUT_S = 1.0
 RETRY_S, RETRY_S_MAX = 0.25, 2.0
-UNREACHABLE, CORRUPT = "unreachable", "corrupt"
+UNREACHABLE, CORRUPT, DISK_FULL = "unreachable", "corrupt", "disk-full"
+FOLDER, OLD = "weights", "0" * 64
+"""Where a node keeps them, and the file that old ones are in which no replica needs."""
+QUOTA_BYTES = 1 << 20
 _log = logging.getLogger("tierdrill.node")
 
 
 class PullFailed(Exception):
-    """There are no such weights here, and none could be had: from which store, and why (unreachable, corrupt)."""
+    """There are no such weights here, and none could be had: from which store, and why (unreachable, corrupt, or there
+    is no room: disk-full).
+    """
 
     def __init__(self, store: str, reason: str, told: str) -> None:
         super().__init__(f"{store}: {told}")
@@ -78,9 +85,22 @@ class WeightCache:
             raise self._refused(store, UNREACHABLE, f"status {status}", checksum)
         if (found := _sum(data)) != checksum:
             raise self._refused(store, CORRUPT, f"got SHA-256 {found}", checksum)
+        if (free := free_bytes(self._folder)) < len(data):
+            raise self._refused(store, DISK_FULL, f"{len(data)} bytes, and {free} are free", checksum)
         draft = self.path(f"{checksum}.part")
         draft.write_bytes(data)
         draft.replace(self.path(checksum))
+
+    def free_bytes(self) -> int:
+        return free_bytes(self._folder)
+
+    def prune(self, keep: Collection[str]) -> int:
+        """Delete what is not to be kept; how many bytes that gave back."""
+        others = [file for file in self._folder.iterdir() if file.name not in keep]
+        freed = sum(file.stat().st_size for file in others)
+        for file in others:
+            file.unlink(missing_ok=True)
+        return freed
 
     def _refused(self, store: str, reason: str, told: str, checksum: str) -> PullFailed:
         _log.warning("weights %s from %s: %s", checksum[:12], store, told)
@@ -89,3 +109,16 @@ class WeightCache:
 
 def _sum(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+def free_bytes(folder: Path) -> int:
+    """What is left of the quota."""
+    return max(0, QUOTA_BYTES - sum(file.stat().st_size for file in folder.glob("*")))
+
+
+def fill(folder: Path, free_percent: int | None) -> None:
+    """Let old weights take so much room that this share of the quota is free; None: there are none."""
+    old = folder / OLD
+    old.unlink(missing_ok=True)
+    if free_percent is not None:
+        old.write_bytes(bytes(max(0, free_bytes(folder) - QUOTA_BYTES * free_percent // 100)))

@@ -7,6 +7,7 @@ from urllib.parse import quote
 from starlette.applications import Starlette
 
 from tierdrill.lab.json_api import At, Json, JsonApi, waiting
+from tierdrill.lab.node.weight_cache import FOLDER, fill
 from tierdrill.lab.supervisor.kernel_log_noise import Burst
 from tierdrill.lab.supervisor.lab_leases import Leases, Undo
 from tierdrill.lab.supervisor.lab_lifecycle import CONTROLLER, FABRIC, Lab
@@ -61,6 +62,11 @@ def build_app(lab: Lab, operations: Operations, stop: Callable[[], None]) -> Sta
     async def roll_out(at: At, said: Json) -> Json:
         return await lab.call(CONTROLLER, "PUT", f"/v1/models/{quote(at['model'], safe='')}/revision", said)
 
+    def fill_disk(at: At, said: Json) -> Json:
+        operations.known_node(at["node"])
+        fill(lab.node_folder(at["node"]) / FOLDER, said["free_percent"])
+        return {"ok": True}
+
     def down(*_: object) -> Json:
         lab.events.add("down")
         stop()
@@ -81,6 +87,7 @@ def build_app(lab: Lab, operations: Operations, stop: Callable[[], None]) -> Sta
                 "/v1/nodes/{node}/kernel-noise",
                 lambda at, _: does.stop_kernel_noise(at["node"], int(at["gpu"]) if "gpu" in at else None),
             ),
+            route("PUT", "/v1/nodes/{node}/disk", fill_disk),
             route("PUT", "/v1/nodes/{node}/stall", lambda at, said: does.stall(at["node"], Stalls(**said))),
             route("DELETE", "/v1/nodes/{node}/stall", lambda at, _: does.stall(at["node"], None)),
             route("POST", "/v1/nodes/{node}/power", lambda at, said: does.power(at["node"], said["state"])),

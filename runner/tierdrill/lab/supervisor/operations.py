@@ -65,7 +65,7 @@ class Operations:
 
     async def power(self, node: str, state: str) -> Answer:
         """Cut, give or cycle a node's power. Cut: its links fall silent first, then all its processes die at once."""
-        self._known_node(node)
+        self.known_node(node)
         if state not in POWER_STATES:
             raise Refused(f"state: got {state!r}, expected one of: {', '.join(POWER_STATES)}", 400)
         async with self._locks[node]:
@@ -200,7 +200,7 @@ class Operations:
 
     async def set_gpu(self, node: str, index: int, settings: Mapping[str, Any]) -> Answer:
         """Write a GPU's overrides; only {"mode": "healthy"} (or nothing) takes them away."""
-        self._known_node(node)
+        self.known_node(node)
         async with self._locks[node]:  # a booting agent writes the file as well
             return self._write_gpu(node, index, lambda _: settings)
 
@@ -208,7 +208,7 @@ class Operations:
         """Set some of a GPU's overrides; None takes one away. The others stay, so that two faults on one GPU do not
         undo each other.
         """
-        self._known_node(node)
+        self.known_node(node)
         async with self._locks[node]:
             return self._write_gpu(node, index, lambda present: gpu_errors.changed_settings(present, changes))
 
@@ -236,7 +236,7 @@ class Operations:
         return {"ok": True, "node": node}
 
     def stop_kernel_noise(self, node: str, gpu: int | None) -> Answer:
-        self._known_node(node)
+        self.known_node(node)
         return {"ok": True, "node": node, "stopped": self._noise.stop(node, gpu)}
 
     def stall(self, node: str, stalls: Stalls | None) -> Answer:
@@ -327,12 +327,12 @@ class Operations:
         self._events.add("webhook", url=url)
         return {"ok": True, "url": url}
 
-    def _known_node(self, node: str) -> None:
+    def known_node(self, node: str) -> None:
         if node not in self._nodes:
             raise Refused(f"got node {node!r}, expected one of: {', '.join(sorted(self._nodes))}", 404)
 
     def _running_node(self, node: str) -> None:
-        self._known_node(node)
+        self.known_node(node)
         if not self._lab.processes.alive(node):
             raise Refused(f"the agent of {node} does not run")
 

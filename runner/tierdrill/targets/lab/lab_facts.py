@@ -10,6 +10,7 @@ from tierdrill.targets.lab.faults import (
     bit_flip,
     gpu_memory_exhaustion,
     model_drift,
+    node_disk_full,
     router_fail_closed,
     telemetry_loss,
 )
@@ -36,6 +37,10 @@ class LabFacts:
 
     def node_cordoned(self, node: str) -> bool:
         return bool(_named(self._inventory().nodes, node).cordoned)
+
+    def node_disk_full(self, node: str) -> bool:
+        _named(self._inventory().nodes, node)
+        return node_disk_full.is_full(self._client, node)
 
     def nodes_ready_share(self, subject: str) -> float:
         nodes = self._inventory().nodes
