@@ -80,7 +80,7 @@ def test_what_is_filled_in_of_a_throttle() -> None:
 def test_only_what_changes_no_service_disrupts_nothing() -> None:
     assert {kind for kind in KINDS if not disrupts(kind)} == {
         "gpu-nvlink-errors", "gpu-pcie-replays", "gpu-row-remap-pending", "xid-noise", "telemetry-loss",
-        "telemetry-stale", "node-disk-full",
+        "telemetry-stale", "node-disk-full", "node-clock-skew",
     }  # fmt: skip
     assert disrupts("foreign")
 

@@ -178,6 +178,19 @@ class TestNode:
         alert = firing("NodeDiskFull", node="node-2", severity="ticket")
         check_scenario(tmp_path, series, _fires_at(13, alert, fires))
 
+    @pytest.mark.parametrize(
+        ("lasts_s", "off_s", "goes", "fires"),
+        [(2.0, 30, 1, 0), (FAULT_S, 30, 1, 1), (FAULT_S, -30, 1, 1), (FAULT_S, 0.5, 1, 0), (FAULT_S, 30, 0, 0)],
+    )
+    def test_a_clock_that_is_off(
+        self, tmp_path: Path, lasts_s: float, off_s: float, goes: int, fires: int
+    ) -> None:
+        offs = between(10, 10 + lasts_s, TOTAL_S, off_s, 0)
+        times = [100 if off and not goes else place / 2 + (off or 0) for place, off in enumerate(offs)]
+        series: Series = {_ready("node-2"): constant(1, TOTAL_S), 'node_time_seconds{node="node-2"}': times}
+        alert = firing("NodeClockSkew", node="node-2", severity="ticket")
+        check_scenario(tmp_path, series, _fires_at(13, alert, fires))
+
     @pytest.mark.parametrize("lasts_s", [FAULT_S])
     def test_a_lost_node_is_neither_a_bad_link_nor_lost_telemetry(self, tmp_path: Path, lasts_s: float) -> None:
         # Power off at 10 s: probes time out at once, the scrape fails a second later, the control plane sees it after

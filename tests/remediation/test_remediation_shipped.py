@@ -30,6 +30,7 @@ MEMBER = {"store": "state-store", "member": "state-store-2"}
 AWAY: Facts = {("store.whole", "state-store-2"): False}
 LEADERLESS: Facts = {("store.quorum", "state-store"): False}
 FULL: Facts = {("node.disk_full", "node-2"): True}
+SKEWED: Facts = {("node.clock_off", "node-2"): True}
 HELD: Facts = {("gpu.memory_held", "node-2/0"): True}
 ROUTER = {"gateway": "gateway-a"}
 TIER = {"tier": "critical"}
@@ -46,6 +47,7 @@ class Platform(FakePort):
             ("node.ready", "node-2"): True,
             ("node.cordoned", "node-2"): False,
             ("node.disk_full", "node-2"): False,
+            ("node.clock_off", "node-2"): False,
             ("nodes.ready_share", ""): 1.0,
             ("replica.ready", "assistant-1"): True,
             ("replica.state", "assistant-1"): "ready",
@@ -86,6 +88,7 @@ def _effects(action: str, arguments: dict[str, Any]) -> Facts:
         "uncordon": lambda: {("node.cordoned", arguments["node"]): False},
         "end-memory-hog": lambda: {("gpu.memory_held", "node-2/0"): False},
         "free-disk": lambda: {("node.disk_full", arguments["node"]): False},
+        "sync-clock": lambda: {("node.clock_off", arguments["node"]): False},
         "drain": lambda: {("tier.ready_share", "critical"): 1.0},
         "power-cycle": lambda: {("gpu.state", f"{arguments['node']}/0"): "healthy"},
         "rebalance": dict,
@@ -182,6 +185,7 @@ def test_they_are_valid_with_the_alerts_we_raise() -> None:
         "shed-best-effort",
         "shift-traffic",
         "suspect-nvlink",
+        "sync-clock",
         "tighten-retry-budget",
     ]
 
@@ -224,6 +228,7 @@ OFF_BUS = {("gpu.state", "node-2/0"): "fallen_off_bus", ("tier.ready_share", "cr
         ("RowRemapFailed", GPU, FAILING, ("retire-gpu", "node-2/0"), ["drain", "notify"]),
         ("GpuAllocatableDrop", GPU, {}, ("evict-stranded", "node-2/0"), ["drain", "notify"]),
         ("NodeDiskFull", NODE_2, FULL, ("free-disk", "node-2"), ["free-disk"]),
+        ("NodeClockSkew", NODE_2, SKEWED, ("sync-clock", "node-2"), ["sync-clock"]),
         ("KvCachePressure", GPU, HELD, ("end-memory-hog", "node-2/0"), ["end-memory-hog"]),
         ("NvlinkErrors", GPU, {}, ("suspect-nvlink", "node-2/0"), ["cordon", "notify"]),
         ("GpuThermalThrottle", GPU, {}, ("deweight-gpu", "node-2/0"), ["set-weight", "set-weight"]),
@@ -273,6 +278,7 @@ def test_critical_is_moved_before_standard() -> None:
         ("GpuUnhealthy", GPU, {}),
         ("KvCachePressure", GPU, {}),
         ("NodeDiskFull", NODE_2, {}),
+        ("NodeClockSkew", NODE_2, {}),
         ("NodeDiskFull", NODE_2, {**FULL, **LOST}),
         ("GpuUnhealthy", GPU, {**FAILING, ("nodes.ready_share", ""): 0.67}),
         ("NetworkDegraded", LINK, LOST),

@@ -12,7 +12,7 @@ from tierdrill.remedies.remedy import Setting
 LEAVE_NOTHING = {
     "restart-replica", "power-cycle", "restart-gateway", "restart-exporter", "restart-members", "notify",
     "revert-policy", "restart-monitoring", "load-from-mirror", "roll-back-model",
-    "end-memory-hog", "free-disk",
+    "end-memory-hog", "free-disk", "sync-clock",
 }  # fmt: skip
 """Something was started again, or somebody was told: there is nothing to put back."""
 

@@ -10,6 +10,7 @@ import pytest
 from tests.targets.endpoint import Answer, Endpoint
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.targets.base import TargetError
+from tierdrill.targets.lab.faults.node_clock_skew import FAULT as SKEW
 from tierdrill.targets.lab.faults.telemetry_loss import FAULT as LOSS
 from tierdrill.targets.lab.faults.telemetry_loss import exporter_lost
 from tierdrill.targets.lab.faults.telemetry_stale import FAULT as STALE
@@ -26,11 +27,11 @@ class Lab:
         self.ready, self.power, self.agent_runs = True, "on", True
         self.set: list[tuple[str, bool]] = []
         self.endpoint = endpoint
-        self.tells_time = True
+        self.tells_time, self.ahead_s = True, 0.0
         endpoint.answer = lambda asked: Answer(self.answer[0], self.answer[1] + self.time())
 
     def time(self) -> bytes:
-        return b'node_time_seconds{node="node-1"} %f\n' % (time.time() if self.tells_time else 1.5)
+        return b'node_time_seconds{node="node-1"} %f\n' % (time.time() + self.ahead_s if self.tells_time else 1.5)
 
     def state(self) -> dict[str, Any]:
         return {"nodes": [{"name": "node-1", "ready": self.ready, "boot_id": "b1"}], "replicas": []}
@@ -46,6 +47,9 @@ class Lab:
     def set_exporter(self, node: str, up: bool, *, frozen: bool = False, with_clock: bool = False) -> None:
         self.set.append((node, up))
         self.tells_time = not (frozen and with_clock)
+
+    def skew_clock(self, node: str, seconds: float) -> None:
+        self.ahead_s = seconds
 
 
 @pytest.fixture
@@ -109,3 +113,21 @@ def test_one_that_repeats_itself_is_proven_by_its_time(lab: Lab) -> None:
     assert not STALE.landed(client, p).seen and not STALE.gone(client, p).seen, "nobody can tell"
     lab.power = "off"
     assert STALE.gone(client, p).seen
+
+
+def test_a_clock_is_off_by_the_witness_own(lab: Lab) -> None:
+    client, p = cast(LabClient, lab), {**PARAMETERS, "seconds": 30}
+    assert SKEW.gone(client, p).seen and not SKEW.landed(client, p).seen
+    SKEW.inject(client, p)
+    proof = SKEW.landed(client, p)
+    assert proof.seen and proof.detail.startswith("the clock of node-1 is ") and not SKEW.gone(client, p).seen
+    lab.answer = (503, b"")
+    assert not SKEW.landed(client, p).seen and not SKEW.gone(client, p).seen, "nobody tells"
+    lab.answer = (200, METRICS)
+    SKEW.revert(client, p)
+    SKEW.revert(client, p)
+    assert SKEW.gone(client, p).seen
+    SKEW.inject(client, p)
+    lab.power = "off"
+    SKEW.revert(client, p)
+    assert lab.ahead_s == 30 and SKEW.gone(client, p).seen, "its next boot has another agent"

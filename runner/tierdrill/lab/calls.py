@@ -130,6 +130,10 @@ class Requests(Generic[T]):
         """Let old weights take the room that a node has for weights, but for such a share; None: take them away."""
         return self._put(f"/v1/nodes/{_part(node)}/disk", {"free_percent": free_percent})
 
+    def skew_clock(self, node: str, seconds: float) -> T:
+        """Let a node tell the time so many seconds ahead; 0: as it is."""
+        return self._put(f"/v1/nodes/{_part(node)}/clock", {"seconds": seconds})
+
     def stall(self, node: str, stopped_ms: float, runs_ms: float) -> T:
         """Let a node's processes be stopped and run by turns; 0 ms: they do not run again."""
         return self._put(f"/v1/nodes/{_part(node)}/stall", {"stopped_ms": stopped_ms, "runs_ms": runs_ms})

@@ -8,6 +8,7 @@ from typing import Any
 INFRASTRUCTURE_LABELS: Mapping[str, tuple[str, ...]] = {
     "NodeNotReady": ("node", "severity"),
     "NodeDiskFull": ("node", "severity"),
+    "NodeClockSkew": ("node", "severity"),
     "ReplicaDown": ("replica", "node", "model", "tier", "severity"),
     "StalledReplica": ("replica", "node", "model", "tier", "severity"),
     "ReplicaAnswersWrong": ("replica", "node", "model", "tier", "severity"),

@@ -15,13 +15,14 @@ from tierdrill.documents.models.units import promql_duration
 from tierdrill.monitoring.gpu_alerts import gpu_alerts
 from tierdrill.monitoring.link_alerts import NODE_READY, link_alerts
 from tierdrill.monitoring.name_alerts import NAME_ALERTS
-from tierdrill.monitoring.node_alerts import NODE_ALERTS
+from tierdrill.monitoring.node_alerts import NODE_ALERTS, clock_alert
 from tierdrill.monitoring.silent_sources import absent_sources, silent_gateways, stale_sources
 from tierdrill.monitoring.state_alerts import state_alerts
 
 HOLD_S: Mapping[str, float] = {
     "NodeNotReady": 2.0,
     "NodeDiskFull": 3.0,
+    "NodeClockSkew": 3.0,
     "ReplicaDown": 3.0,
     "StalledReplica": 3.0,
     "ReplicaAnswersWrong": 4.0,
@@ -63,8 +64,8 @@ HOLD_S: Mapping[str, float] = {
 Blip twins last 1 to 2 s, a node boots in about 1 s, and nothing may fire then. A condition that is true for D seconds
 is seen true for at most D plus one scrape, so `for` must exceed that:
 
-- ReplicaDown, StalledReplica, ColdStartBlocked, CircuitOpen, NodeDiskFull, those of GPUs, RouterFailsClosed,
-  RouterFailsOpen: a blip of 1.5 s, 0.4 s to take it back and report it, a scrape: under 3 s.
+- ReplicaDown, StalledReplica, ColdStartBlocked, CircuitOpen, NodeDiskFull, NodeClockSkew, those of GPUs,
+  RouterFailsClosed, RouterFailsOpen: a blip of 1.5 s, 0.4 s to take it back and report it, a scrape: under 3 s.
 - ReplicaAnswersWrong, ModelAnswersDrifted: the same and one round of golden prompts (1 s), for it shows in them only.
 - TierAnswersWrong: the same and a round of golden requests through the gateways (2 s, and 2 s for a late answer).
 - ReplicaEjected: the first ejection lasts 2 s, its trial ends it or begins one of 4 s; SCRAPES_BETWEEN_EJECTIONS come
@@ -119,7 +120,7 @@ _FAILS_OPEN = 'max by (gateway) (tierdrill_flag{flag="fail_open"}) == 1'
 def infrastructure_alerts(clock: Clock, slower_s: float = 0.0) -> list[dict[str, Any]]:
     """All infrastructure alert rules, in a fixed order; `slower_s` is how much slower than the lab's nodes are seen."""
     return [
-        *(_alert(*rule) for rule in NODE_ALERTS),
+        *(_alert(*rule) for rule in (*NODE_ALERTS, clock_alert(clock))),
         _alert(
             "ReplicaDown",
             _replica_in_state("exited"),

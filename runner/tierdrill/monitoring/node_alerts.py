@@ -1,10 +1,16 @@
 """The alerts of nodes, by what the control plane and node-exporter say of them."""
 
+from tierdrill.documents.models.environment import Clock
+from tierdrill.documents.models.error_budget import scaled
+from tierdrill.documents.models.units import promql_duration
 from tierdrill.monitoring.gpu_alerts import Rule
 from tierdrill.monitoring.silent_sources import NODE_READY_SERIES
 
 DISK_FREE_MIN = 0.1
 """The share of a disk below which the kubelet calls it pressure (nodefs.available)."""
+
+CLOCK_OFF_MAX_S = 1.0
+"""Time servers keep nodes within milliseconds; a scrape that waits for a busy node takes a part of that."""
 
 NODE_ALERTS: tuple[Rule, ...] = (
     (
@@ -28,3 +34,18 @@ NODE_ALERTS: tuple[Rule, ...] = (
     ),
 )
 """In a fixed order."""
+
+
+def clock_alert(clock: Clock) -> Rule:
+    """A node whose clock goes, and goes wrong; one that stands still is an exporter that repeats itself."""
+    stands = f"max by (node) (changes(node_time_seconds[{promql_duration(scaled('5m', clock))}])) == 0"
+    return (
+        "NodeClockSkew",
+        "max by (node) (abs(timestamp(node_time_seconds)-node_time_seconds))"
+        f" > {CLOCK_OFF_MAX_S:g} unless on (node) {stands}",
+        "ticket",
+        "The clock of {{ $labels.node }} is {{ $value | humanizeDuration }} off",
+        "What the node tells of its time is not the time. It serves as before, and times in its logs are wrong; after"
+        " minutes certificates and leases may be as well. Set the clock (see its time daemon). Do not drain or reboot"
+        " the node. If many nodes are off, look at the time server, and at the clock of Prometheus.",
+    )

@@ -26,6 +26,7 @@ FACTS: Mapping[str, Fact] = {
         Fact("node.ready", "node", YES_OR_NO, "the node's heartbeats arrive"),
         Fact("node.cordoned", "node", YES_OR_NO, "nothing new is placed on the node"),
         Fact("node.disk_full", "node", YES_OR_NO, "less than a tenth of its disk for weights is free"),
+        Fact("node.clock_off", "node", YES_OR_NO, "its clock is more than a second from the true time"),
         Fact("nodes.ready_share", "", A_SHARE, "ready nodes, of all"),
         Fact("replica.ready", "replica", YES_OR_NO, "the replica can serve"),
         Fact(

@@ -105,10 +105,15 @@ def _by_agent(core: Core, arguments: Mapping[str, Any], verb: str) -> AgentCall:
     held = _replica(core, arguments)
     if held.current is None:
         raise Refused(f"{held.config.name} has no place")
-    node = core.nodes[held.current.spot[0]]
+    node = _ready(core.nodes[held.current.spot[0]])
+    return AgentCall(node.name, f"/v1/replicas/{held.config.name}/{verb}")
+
+
+def _ready(node: Node) -> Node:
+    """The node, whose agent answers; Refused where it does not."""
     if not node.ready or node.agent is None:
         raise Refused(f"{node.name} is NotReady")
-    return AgentCall(node.name, f"/v1/replicas/{held.config.name}/{verb}")
+    return node
 
 
 def restart_replica(core: Core, arguments: Mapping[str, Any], now: float) -> AgentCall:
@@ -123,10 +128,12 @@ def load_from_mirror(core: Core, arguments: Mapping[str, Any], now: float) -> Ag
 
 def free_disk(core: Core, arguments: Mapping[str, Any], now: float) -> AgentCall:
     """Have a node's agent delete the weights that none of its replicas needs; Refused where it cannot."""
-    node = _node(core, arguments)
-    if not node.ready or node.agent is None:
-        raise Refused(f"{node.name} is NotReady")
-    return AgentCall(node.name, "/v1/weights/prune")
+    return AgentCall(_ready(_node(core, arguments)).name, "/v1/weights/prune")
+
+
+def sync_clock(core: Core, arguments: Mapping[str, Any], now: float) -> AgentCall:
+    """Have a node's agent set the node's clock by the true time; Refused where it cannot."""
+    return AgentCall(_ready(_node(core, arguments)).name, "/v1/clock/sync")
 
 
 def roll_back_model(core: Core, arguments: Mapping[str, Any], now: float) -> Answer:

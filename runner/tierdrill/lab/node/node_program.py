@@ -80,6 +80,7 @@ class Agent:
         self.exports = True
         self.frozen: bytes | None = None
         self.clock_frozen: bytes | None = None
+        self.clock_skew_s = 0.0
         self._last_ok: float | None = None
         self._failing: str | None = None
         self.registry = CollectorRegistry()
@@ -97,7 +98,7 @@ class Agent:
         free.labels(config.name, WEIGHTS_AT).set_function(weights.free_bytes)
         self.clock_registry = CollectorRegistry()
         clock = Gauge("node_time_seconds", "System time in Unix seconds.", ("node",), registry=self.clock_registry)
-        clock.labels(config.name).set_function(time.time)
+        clock.labels(config.name).set_function(lambda: time.time() + self.clock_skew_s)
 
     def boot(self) -> None:
         self.gpus.boot(self.boot_id)
@@ -142,6 +143,11 @@ class Agent:
         self.frozen = generate_latest(self.registry)
         self.clock_frozen = generate_latest(self.clock_registry) if with_clock else None
         return {"exports": self.exports}
+
+    async def skew_clock(self, seconds: float) -> dict[str, Any]:
+        """From now on tell the time so many seconds ahead; 0: as it is."""
+        self.clock_skew_s = seconds
+        return {"seconds": seconds}
 
     def metrics(self) -> bytes:
         """What a scrape is given."""
@@ -242,6 +248,8 @@ def build_app(agent: Agent) -> Starlette:
             post("/v1/exporter/start", lambda *_: agent.start_exporter()),
             post("/v1/exporter/stop", lambda *_: agent.stop_exporter()),
             post("/v1/exporter/freeze", lambda _, said: agent.freeze_exporter(said.get("with_clock") is True)),
+            post("/v1/clock/skew", lambda _, said: agent.skew_clock(float(said["seconds"]))),
+            post("/v1/clock/sync", lambda *_: agent.skew_clock(0.0)),
             post("/v1/weights/prune", lambda *_: replicas.prune_weights()),
             post("/v1/replicas/{name}/flip", replicas.flip_bit),
             post("/v1/replicas/{name}/errors", replicas.change_errors),

@@ -88,6 +88,7 @@ def build_app(lab: Lab, operations: Operations, stop: Callable[[], None]) -> Sta
                 lambda at, _: does.stop_kernel_noise(at["node"], int(at["gpu"]) if "gpu" in at else None),
             ),
             route("PUT", "/v1/nodes/{node}/disk", fill_disk),
+            route("PUT", "/v1/nodes/{node}/clock", lambda at, to: lab.call(at["node"], "POST", "/v1/clock/skew", to)),
             route("PUT", "/v1/nodes/{node}/stall", lambda at, said: does.stall(at["node"], Stalls(**said))),
             route("DELETE", "/v1/nodes/{node}/stall", lambda at, _: does.stall(at["node"], None)),
             route("POST", "/v1/nodes/{node}/power", lambda at, said: does.power(at["node"], said["state"])),

@@ -10,6 +10,7 @@ from tierdrill.targets.lab.faults import (
     bit_flip,
     gpu_memory_exhaustion,
     model_drift,
+    node_clock_skew,
     node_disk_full,
     router_fail_closed,
     telemetry_loss,
@@ -41,6 +42,10 @@ class LabFacts:
     def node_disk_full(self, node: str) -> bool:
         _named(self._inventory().nodes, node)
         return node_disk_full.is_full(self._client, node)
+
+    def node_clock_off(self, node: str) -> bool:
+        _named(self._inventory().nodes, node)
+        return abs(node_clock_skew.ahead_s(self._client, node) or 0.0) > node_clock_skew.OFF_S
 
     def nodes_ready_share(self, subject: str) -> float:
         nodes = self._inventory().nodes

@@ -54,15 +54,16 @@ def exporter_lost(client: LabClient, source: str) -> bool:
 
 def clock_moves(client: LabClient, node: str) -> tuple[bool | None, str]:
     """Whether the time that a node's exporter tells goes on (None: it tells none), and that in words."""
-    first = _time(client, node)
+    first = told_time(client, node)
     time.sleep(BETWEEN_LOOKS_S)
-    then = _time(client, node)
+    then = told_time(client, node)
     if first is None or then is None:
         return None, f"the exporter of {node} does not tell its time"
     return first != then, f"by the exporter of {node} {then - first:.2f} s passed in {BETWEEN_LOOKS_S:g} s"
 
 
-def _time(client: LabClient, node: str) -> float | None:
+def told_time(client: LabClient, node: str) -> float | None:
+    """The Unix time that a node's exporter tells; None where it tells none."""
     said = (line.rpartition(" ") for line in scrape(client, node)[1].splitlines() if line.startswith(CLOCK))
     return next((float(value) for _, _, value in said), None)
 
