@@ -24,28 +24,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 LABS = 2
 """How many workers have tests with a lab at a time."""
-GIVES_WAY = 15
-"""How much nicer than tests with a lab the others are: those wait for events most of the time, these compute."""
-_nice = False
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """How `--dist loadgroup` deals them out: what has a lab first and to few workers, other modules each to one."""
-    items.sort(key=lambda item: not _has_lab(item))
+    """How `--dist loadgroup` deals them out: each module whole, those with a lab to few workers."""
     modules = {item: item.nodeid.partition("::")[0] for item in items}
-    with_lab = list(dict.fromkeys(modules[item] for item in items if _has_lab(item)))
+    with_lab = list(dict.fromkeys(modules[item] for item in items if item.get_closest_marker("lab")))
     for item, module in modules.items():
-        group = f"lab-{with_lab.index(module) % LABS + 1}" if _has_lab(item) else module
+        group = f"lab-{with_lab.index(module) % LABS + 1}" if item.get_closest_marker("lab") else module
         item.add_marker(pytest.mark.xdist_group(group))
-
-
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    global _nice
-    if not _nice and "PYTEST_XDIST_WORKER" in os.environ and not _has_lab(item):
-        os.nice(GIVES_WAY)
-        _nice = True
-
-
-def _has_lab(item: pytest.Item) -> bool:
-    return item.get_closest_marker("lab") is not None

@@ -59,8 +59,8 @@ def test_the_drill_of_ten_lines_is_one_with_any_experiment(tmp_path: Path) -> No
     experiments = load_catalogue(root, unused=False)[0].experiments
     for number, name in enumerate(experiments):
         other = text.replace("replica/crash", name).replace("my-drill", f"my-drill-{number}")
-        # Which of its streams surges, only the drill can say.
-        variables = "variables: {stream: paying}" if name == "load/surge" else "variables: {}"
+        # Which of its streams is another one than usual, only the drill can say.
+        variables = "variables: {stream: paying}" if name.startswith("load/") else "variables: {}"
         wide = name in ("node/two-power-losses", "router/retry-storm")
         where = "lab-wide" if wide else "lab-state" if name.startswith("state/") else "lab"
         other = other.replace("environment: lab\n", f"environment: {where}\n")
