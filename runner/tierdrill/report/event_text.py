@@ -58,7 +58,7 @@ def _seen(seen: str) -> str:
 def _left(setting: str) -> str:
     """What a playbook left changed, with the verb that goes with it."""
     words = in_words(setting)
-    return f"{words} {'are' if words.split()[0].endswith('s') else 'is'}"
+    return f"{words} {'are' if words.partition(' ')[0].endswith('s') else 'is'}"
 
 
 _SABOTAGE: Mapping[type[run.FaultEvent], tuple[str, str]] = {
