@@ -10,7 +10,14 @@ import pytest
 from tierdrill.lab.controller.cluster_model import UnknownName, parse_config
 from tierdrill.lab.controller.cluster_view import Edge, endpoints, replica_state, state, wanted_edges
 from tierdrill.lab.controller.desired_state import DRAIN_S, HANDOVER_TIMEOUT_S, Core
-from tierdrill.lab.controller.remedy_actions import REMEDIES, BadArguments, Refused, check_arguments, restart_replica
+from tierdrill.lab.controller.remedy_actions import (
+    REMEDIES,
+    BadArguments,
+    Refused,
+    check_arguments,
+    restart_replica,
+    taint_gpu,
+)
 
 NODES = ("node-1", "node-2", "node-3")
 
@@ -428,3 +435,20 @@ def test_a_revision_is_rolled_out_to_all_replicas_of_its_model_and_rolled_back()
     for model, revision in (("assistant", "r3"), ("draft", "candidate"), ("nobody", "reviewed")):
         with pytest.raises(UnknownName, match="got revision"):
             world.core.roll_out(model, revision)
+
+
+def test_a_taint_evicts_whom_its_preview_named_and_nobody_else() -> None:
+    world = World().steps()
+    homes = dict(world.core.places())
+    named = taint_gpu(world.core, "node-1", 0, "None", world.now)["evicts"]
+    assert named == [name for name, spot in homes.items() if spot == ("node-1", 0)] != []
+    assert taint_gpu(world.core, "node-1", 0, "NoSchedule", world.now)["evicts"] == []
+    assert world.steps().core.places() == homes and world.ready() == ALL
+    assert taint_gpu(world.core, "node-1", 0, "NoExecute", world.now)["evicts"] == named
+    assert all(world.core.held[name].leaving is None for name in named), "nobody waits for a successor"
+    assert ("node-1", 0) not in world.steps(8).core.places().values() and world.ready() >= CRITICAL
+    taint_gpu(world.core, "node-1", 0, None, world.now)
+    assert world.steps(8).ready() == ALL and world.over_memory == []
+    for gpu, effect in ((7, "None"), (0, "NoWay")):
+        with pytest.raises(BadArguments, match="expected one of node-1's and None, NoSchedule, NoExecute"):
+            taint_gpu(world.core, "node-1", gpu, effect, world.now)

@@ -178,6 +178,16 @@ class TestNode:
         alert = firing("NodeDiskFull", node="node-2", severity="ticket")
         check_scenario(tmp_path, series, _fires_at(13, alert, fires))
 
+    @pytest.mark.parametrize(("lasts_s", "fires"), [(BLIP_S + 0.5, 0), (FAULT_S, 1)])
+    def test_a_tainted_gpu(self, tmp_path: Path, lasts_s: float, fires: int) -> None:
+        series: Series = {
+            'tierdrill_gpu_tainted{node="node-2",gpu="0",effect="NoExecute"}': between(
+                10, 10 + lasts_s, TOTAL_S, 1, None
+            )
+        }
+        alert = firing("DeviceTainted", node="node-2", gpu="0", effect="NoExecute", severity="ticket")
+        check_scenario(tmp_path, series, _fires_at(13, alert, fires))
+
     @pytest.mark.parametrize(
         ("lasts_s", "off_s", "goes", "fires"),
         [(2.0, 30, 1, 0), (FAULT_S, 30, 1, 1), (FAULT_S, -30, 1, 1), (FAULT_S, 0.5, 1, 0), (FAULT_S, 30, 0, 0)],

@@ -422,3 +422,38 @@ def test_what_is_no_stream_of_tokens_has_no_rate(endpoint: Endpoint, answer: byt
     assert measure(endpoint.address, "assistant") is None
     endpoint.close()
     assert measure(endpoint.address, "assistant") is None, "nobody is there any more"
+
+
+class TaintLab:
+    """One GPU with a replica; the control plane evicts it by a taint that says so."""
+
+    def __init__(self) -> None:
+        self.taint: str | None = None
+        self.on: tuple[str | None, int | None] = ("node-1", 0)
+
+    def state(self) -> dict[str, Any]:
+        gpu = {"index": 0, "taint": self.taint}
+        replica = {"name": "assistant-0", "node": self.on[0], "gpu": self.on[1]}
+        return {"nodes": [{"name": "node-1", "boot_id": "b", "gpus": [gpu]}], "replicas": [replica]}
+
+    def taint_gpu(self, node: str, index: int, effect: str | None) -> None:
+        assert (node, index) == ("node-1", 0)
+        self.taint = effect
+
+
+def test_a_taint_has_landed_once_what_it_evicts_is_gone() -> None:
+    lab, fault = TaintLab(), LAB_FAULTS["gpu-taint"]
+    client = cast(LabClient, lab)
+    for level, effect in enumerate(("None", "NoSchedule", "NoExecute")):
+        p = {"node": "node-1", "gpu": 0, "level": level}
+        p |= fault.bind(client, lab.state(), p)
+        assert fault.gone(client, p).seen and not fault.landed(client, p).seen
+        fault.inject(client, p)
+        assert lab.taint == effect and fault.landed(client, p).seen is (effect != "NoExecute")
+        lab.on = (None, None)
+        assert fault.landed(client, p).seen and not fault.gone(client, p).seen
+        with pytest.raises(TargetError, match=f"node-1/0 has a taint already: {effect}"):
+            fault.bind(client, lab.state(), p)
+        fault.revert(client, p)
+        assert fault.gone(client, p).seen
+        lab.on = ("node-1", 0)

@@ -109,6 +109,10 @@ class Requests(Generic[T]):
         """Change some of a GPU's emulation; None takes an override away."""
         return self.ask(Call("PATCH", f"/v1/gpus/{_part(node)}/{int(index)}", dict(changes)))
 
+    def taint_gpu(self, node: str, index: int, effect: str | None) -> T:
+        """Put a taint on a GPU (None, NoSchedule, NoExecute as texts), or take it off; says whom it `evicts`."""
+        return self._put(f"/v1/gpus/{_part(node)}/{int(index)}/taint", {"effect": effect})
+
     def set_exporter(self, node: str, up: bool, *, frozen: bool = False, with_clock: bool = False) -> T:
         """Stop a node's exporter of metrics, start it again, or have it repeat what it gives now (`frozen`), its own
         time as well (`with_clock`).

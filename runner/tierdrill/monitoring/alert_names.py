@@ -7,6 +7,7 @@ from typing import Any
 
 INFRASTRUCTURE_LABELS: Mapping[str, tuple[str, ...]] = {
     "NodeNotReady": ("node", "severity"),
+    "DeviceTainted": ("node", "gpu", "effect", "severity"),
     "NodeDiskFull": ("node", "severity"),
     "NodeClockSkew": ("node", "severity"),
     "ReplicaDown": ("replica", "node", "model", "tier", "severity"),

@@ -21,6 +21,7 @@ from tierdrill.monitoring.state_alerts import state_alerts
 
 HOLD_S: Mapping[str, float] = {
     "NodeNotReady": 2.0,
+    "DeviceTainted": 3.0,
     "NodeDiskFull": 3.0,
     "NodeClockSkew": 3.0,
     "ReplicaDown": 3.0,
@@ -64,7 +65,7 @@ HOLD_S: Mapping[str, float] = {
 Blip twins last 1 to 2 s, a node boots in about 1 s, and nothing may fire then. A condition that is true for D seconds
 is seen true for at most D plus one scrape, so `for` must exceed that:
 
-- ReplicaDown, StalledReplica, ColdStartBlocked, CircuitOpen, NodeDiskFull, NodeClockSkew, those of GPUs,
+- ReplicaDown, StalledReplica, ColdStartBlocked, CircuitOpen, DeviceTainted, NodeDiskFull, NodeClockSkew, those of GPUs,
   RouterFailsClosed, RouterFailsOpen: a blip of 1.5 s, 0.4 s to take it back and report it, a scrape: under 3 s.
 - ReplicaAnswersWrong, ModelAnswersDrifted: the same and one round of golden prompts (1 s), for it shows in them only.
 - TierAnswersWrong: the same and a round of golden requests through the gateways (2 s, and 2 s for a late answer).

@@ -1,4 +1,4 @@
-"""The alerts of nodes, by what the control plane and node-exporter say of them."""
+"""The alerts of nodes and of taints on their GPUs, by what the control plane and node-exporter say."""
 
 from tierdrill.documents.models.environment import Clock
 from tierdrill.documents.models.error_budget import scaled
@@ -21,6 +21,15 @@ NODE_ALERTS: tuple[Rule, ...] = (
         "The control plane has had no heartbeat from the node for its grace time, and withdrew its replicas from"
         " the gateways. Their work is not moved by itself for minutes: move the critical replicas now, then find"
         " out whether the node lost power, its link or its agent.",
+    ),
+    (
+        "DeviceTainted",
+        "max by (node, gpu, effect) (tierdrill_gpu_tainted) == 1",
+        "ticket",
+        "GPU {{ $labels.gpu }} of {{ $labels.node }} has a taint with the effect {{ $labels.effect }}",
+        "With NoExecute its replicas were evicted, past every budget of disruptions; with NoSchedule nothing new is"
+        " placed there; with None the rule only says what it would evict. See whose rule it is, and whether its"
+        " selector takes in more than was meant. Do not reset or reboot: the taint says nothing of the GPU's health.",
     ),
     (
         "NodeDiskFull",

@@ -16,12 +16,13 @@ STATES = ("ready", "starting", "unresponsive", "blocked", "exited", "stopped", "
 
 @dataclass(frozen=True)
 class NodeSeen:
-    """A node, and how many of its GPUs are healthy and may be used."""
+    """A node, how many of its GPUs are healthy and may be used, and the taints (their effects) of single ones."""
 
     name: str
     ready: bool
     cordoned: bool
     gpus: int
+    gpu_taints: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -90,12 +91,17 @@ def _nodes(seen: Seen) -> Iterable[Metric]:
     gpus = GaugeMetricFamily(
         "kube_node_status_allocatable", "Healthy GPUs of a node.", labels=("node", "resource", "unit")
     )
+    taints = GaugeMetricFamily(
+        "tierdrill_gpu_tainted", "1 for the effect of a taint on a GPU.", labels=("node", "gpu", "effect")
+    )
     for node in seen.nodes:
+        for gpu, effect in sorted(node.gpu_taints.items()):
+            taints.add_metric([node.name, str(gpu), effect], 1.0)
         for status in ("true", "false"):
             ready.add_metric([node.name, "Ready", status], float(node.ready is (status == "true")))
         cordoned.add_metric([node.name], float(node.cordoned))
         gpus.add_metric([node.name, "nvidia_com_gpu", "integer"], node.gpus)
-    return (ready, cordoned, gpus)
+    return (ready, cordoned, gpus, taints)
 
 
 def _gpu_ranks(seen: Seen) -> Metric:

@@ -29,6 +29,9 @@ class ControllerConfig:
         """Another replica of a model, as its first one is."""
         return replace(next(each for each in self.replicas if each.model == model), name=f"{model}-{number}")
 
+NO_EFFECT, NO_SCHEDULE, NO_EXECUTE = TAINTS = ("None", "NoSchedule", "NoExecute")
+"""What a GPU's taint does: nothing but to say what it would do, nothing new is placed there, what is there goes."""
+
 
 @dataclass(frozen=True)
 class Report:
@@ -53,6 +56,7 @@ class Node:
     ready: bool = False
     cordoned: bool = False
     gpus_cordoned: set[int] = field(default_factory=set)
+    gpu_taints: dict[int, str] = field(default_factory=dict)
     heard_at: float | None = None
     silent_since: float | None = None
     evicted: bool = False
@@ -70,7 +74,8 @@ class Node:
         return self.gpu_healthy(index) and bool(self.gpu_reports.get(index, {}).get("allocatable", True))
 
     def gpu_usable(self, index: int) -> bool:
-        return self.ready and not self.cordoned and index not in self.gpus_cordoned and self.gpu_allocatable(index)
+        kept_free = self.cordoned or index in self.gpus_cordoned or self.gpu_taints.get(index, NO_EFFECT) != NO_EFFECT
+        return self.ready and not kept_free and self.gpu_allocatable(index)
 
 
 @dataclass(frozen=True)

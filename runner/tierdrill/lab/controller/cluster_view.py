@@ -112,6 +112,7 @@ def _node(core: Core, node: Node, now: float) -> dict[str, Any]:
                 "xid": node.gpu_reports.get(index, {}).get("xid"),
                 "cordoned": node.cordoned or index in node.gpus_cordoned,
                 "allocatable": node.gpu_allocatable(index),
+                "taint": node.gpu_taints.get(index),
                 "usable": node.gpu_usable(index),
             }
             for index, memory in sorted(node.gpus.items())
@@ -162,7 +163,7 @@ class CoreSeen:
 
 def _node_seen(node: Node) -> NodeSeen:
     offered = sum(node.gpu_allocatable(index) and index not in node.gpus_cordoned for index in node.gpus)
-    return NodeSeen(node.name, node.ready, node.cordoned, offered)
+    return NodeSeen(node.name, node.ready, node.cordoned, offered, dict(node.gpu_taints))
 
 
 def _replica_seen(core: Core, held: Held) -> ReplicaSeen:

@@ -24,7 +24,7 @@ from tierdrill.lab.controller.cluster_model import UnknownName, parse_config
 from tierdrill.lab.controller.cluster_view import CoreSeen, state
 from tierdrill.lab.controller.desired_state import Core
 from tierdrill.lab.controller.edges import Bell, EdgeKeeper
-from tierdrill.lab.controller.remedy_actions import REMEDIES, AgentCall, Refused, check_arguments
+from tierdrill.lab.controller.remedy_actions import REMEDIES, AgentCall, Refused, check_arguments, taint_gpu
 from tierdrill.lab.gateway.quarantine import Quarantine
 from tierdrill.lab.json_api import At, Json, JsonApi, waiting
 from tierdrill.lab.node.http_client import JsonClient
@@ -151,6 +151,11 @@ def build_app(controller: Controller, token: str) -> Starlette:
         controller.tell()
         return {"ok": True, "revision": core.revisions[at["model"]]}
 
+    def put_taint(at: At, said: Json) -> Json:
+        done = taint_gpu(core, at["node"], at["gpu"], said["effect"], time.monotonic())
+        controller.tell()
+        return done
+
     def put_golden(_: At, said: Json) -> Json:
         of = (str(said["tier"]), str(said["model"]))
         core.golden |= {(str(gateway), *of): right for gateway, right in said["right"].items()}
@@ -173,6 +178,7 @@ def build_app(controller: Controller, token: str) -> Starlette:
             route("POST", "/v1/remedies/{verb}", lambda at, said: controller.remedy(at["verb"], said)),
             route("PUT", "/v1/fabric", put_fabric),
             route("PUT", "/v1/models/{model}/revision", put_revision),
+            route("PUT", "/v1/gpus/{node}/{gpu:int}/taint", put_taint),
             route("PUT", "/v1/golden", put_golden),
             Route("/metrics", metrics),
             Route("/healthz", health),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tierdrill.lab.controller.cluster_model import Held, Node
+from tierdrill.lab.controller.cluster_model import NO_EFFECT, NO_EXECUTE, TAINTS, Held, Node
 from tierdrill.lab.controller.desired_state import Core
 from tierdrill.remedies.known_remedies import REMEDIES as KINDS
 from tierdrill.remedies.known_remedies import implemented
@@ -63,6 +63,24 @@ def drain(core: Core, arguments: Mapping[str, Any], now: float) -> Answer:
     names = _replicas_on(core, node, gpu, arguments)
     without = node.name if gpu is None else None
     return _done(core.apply(core.plan(names, without_node=without), "drain", now, evict=True))
+
+
+def taint_gpu(core: Core, node: str, gpu: int, effect: str | None, now: float) -> Answer:
+    """Put a taint on a GPU, or take it off (None). Replicas that it evicts are asked nothing and have no successor
+    first; with effect `None` they are only named.
+    """
+    of = core.node(node)
+    if gpu not in of.gpus or effect not in (None, *TAINTS):
+        raise BadArguments(f"got GPU {gpu} and effect {effect!r}, expected one of {node}'s and {', '.join(TAINTS)}")
+    of.gpu_taints.pop(gpu, None)
+    if effect is not None:
+        of.gpu_taints[gpu] = effect
+    core.event("tainted", node=node, gpu=gpu, effect=effect)
+    names = _replicas_on(core, of, gpu, {}) if effect in (NO_EFFECT, NO_EXECUTE) else []
+    if effect == NO_EXECUTE:
+        core.apply(core.plan(names), "taint", now, gently=False, evict=True)
+    core.settle(now)
+    return {"ok": True, "evicts": names}
 
 
 def replace_replica(core: Core, arguments: Mapping[str, Any], now: float) -> Answer:

@@ -62,6 +62,9 @@ def build_app(lab: Lab, operations: Operations, stop: Callable[[], None]) -> Sta
     async def roll_out(at: At, said: Json) -> Json:
         return await lab.call(CONTROLLER, "PUT", f"/v1/models/{quote(at['model'], safe='')}/revision", said)
 
+    async def taint(at: At, said: Json) -> Json:
+        return await lab.call(CONTROLLER, "PUT", f"/v1/gpus/{quote(at['node'], safe='')}/{at['index']}/taint", said)
+
     def fill_disk(at: At, said: Json) -> Json:
         operations.known_node(at["node"])
         fill(lab.node_folder(at["node"]) / FOLDER, said["free_percent"])
@@ -101,6 +104,7 @@ def build_app(lab: Lab, operations: Operations, stop: Callable[[], None]) -> Sta
             route("POST", "/v1/processes/{name}/start", lambda at, _: does.start_process(at["name"])),
             route("POST", "/v1/gpus/{node}/{index:int}", lambda at, to: does.set_gpu(at["node"], at["index"], to)),
             route("PATCH", "/v1/gpus/{node}/{index:int}", lambda at, to: does.change_gpu(at["node"], at["index"], to)),
+            route("PUT", "/v1/gpus/{node}/{index:int}/taint", taint),
             route("PUT", "/v1/stores/{name}", lambda at, said: lab.call(at["name"], "PUT", "/corruption", said)),
             route("PUT", "/v1/models/{model}/revision", roll_out),
             route("GET", "/v1/links", lambda *_: lab.call(FABRIC, "GET", "/links")),
