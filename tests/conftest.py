@@ -22,7 +22,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # In the background of a script it is ignored, also by whatever is started from here.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-LABS = 3
+LABS = 2
 """How many workers have tests with a lab at a time."""
 
 
