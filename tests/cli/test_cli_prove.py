@@ -33,6 +33,7 @@ DRILL = ProofRow("drill", "passed", "passed", (), (), True, "r1", 50.0)
 NOTICED = ProofRow("sabotage:s", "failed", "failed", ("slo/a/b",), ("slo/a/b",), True, "r2", 50.0)
 BROKE = "critical availability under 50% over 4s"
 WITHOUT_FALLBACK, WITHOUT_RETRIES = "sabotage:without-fallback", "sabotage:without-retries"
+CODE = {"commit": "abc", "changed": False}
 TWO_PARTS = ("--ablate", "node-loss", "--without", "fallback", "--without", "retries")
 
 
@@ -191,7 +192,7 @@ def earlier(drill: str, variant: str, *, as_expected: bool = True, **build: Any)
     status = "failed" if variant.startswith("sabotage:") == as_expected else "passed"
     return RunFigures(
         f"{drill}-{variant}", drill, variant, status, 1e9, 1e9 + 50, environment=setting.environment.metadata.name,
-        build=replace(build_of(setting), **{"changed": False, **build}), variants=tuple(variants_of(setting)),
+        build=replace(build_of(setting, CODE), **build), variants=tuple(variants_of(setting)),
         as_expected=as_expected,
     )  # fmt: skip
 
@@ -206,11 +207,8 @@ def test_a_proof_is_resumed_with_what_is_still_to_be_shown(
         earlier("replica-errors", "blip", as_expected=False),
         *(earlier("slow-link", one, documents="others") for one in slow),
     ]
-    monkeypatch.setattr(provenance, "git_state", lambda: {"commit": "abc", "changed": False})
-    before = [replace(one, build=replace(one.build, commit="abc")) for one in before]
-    monkeypatch.setattr(
-        "tierdrill.conductor.finalize.figures_in", lambda home, drill: [one for one in before if one.drill == drill]
-    )
+    monkeypatch.setattr(provenance, "git_state", lambda: CODE)
+    monkeypatch.setattr("tierdrill.conductor.finalize.figures_in", lambda home: before)
     told = proving("--all", "--resume", "--json")
     assert told.made == [*(("replica-errors", one) for one in errors[1:]), *(("slow-link", one) for one in slow)]
     # Runs that are made here all pass, also those that must not.

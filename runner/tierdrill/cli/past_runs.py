@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -109,14 +109,18 @@ def _recorded_digest(home: Path, run: str) -> str | None:
         return ledger.digest(run) if ledger else None
 
 
-def made_before(home: Path, setting: DrillSetting | None, wanted: Sequence[str]) -> list[ProofRow]:
-    """Of the variants wanted for a proof, the rows of the first ones that this build has shown with these documents."""
+def made_before(home: Path, wanted: Iterable[tuple[DrillSetting, Sequence[str]]]) -> list[list[ProofRow]]:
+    """For each drill, with the variants wanted for its proof, the rows of the first ones that this build has shown with
+    these documents.
+    """
     from tierdrill.conductor.finalize import figures_in
-    from tierdrill.conductor.provenance import build_of
+    from tierdrill.conductor.provenance import build_of, git_state
     from tierdrill.judge.trend.proof_status import shown_by
+    from tierdrill.judge.trend.run_series import by_drill
 
-    if setting is None:
-        return []
-    drill, environment = setting.drill.metadata.name, setting.environment.metadata.name
-    runs = [run for run in figures_in(home, drill) if run.environment == environment]
-    return shown_by(runs, wanted, build_of(setting))
+    known = {(one.drill, one.environment): one.runs for one in by_drill(figures_in(home))}
+    git = git_state()
+    return [
+        shown_by(known.get((one.drill.metadata.name, one.environment.metadata.name), ()), variants, build_of(one, git))
+        for one, variants in wanted
+    ]

@@ -55,9 +55,9 @@ def provenance(
     )
 
 
-def build_of(setting: DrillSetting) -> Build:
-    """What a run of these documents would be made by now."""
-    return Build(__version__, documents=documents_digest(resolve_drill(setting).to_json()), **git_state())
+def build_of(setting: DrillSetting, git: Mapping[str, Any]) -> Build:
+    """What a run of these documents would be made by, with the code as `git_state` has it."""
+    return Build(__version__, documents=documents_digest(resolve_drill(setting).to_json()), **git)
 
 
 def _packages() -> dict[str, str]:

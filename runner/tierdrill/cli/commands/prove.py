@@ -137,8 +137,10 @@ def command(
     page = page or (here.home / "prove.html" if whole else None)
     every = [proof for _, proof in proofs.values()]
     if resume:
-        for proof in every:
-            proof.rows.extend(made_before(here.home, settings.get(proof.drill), proof.wanted))
+        to_make = [proof for proof in every if not proof.skipped]
+        before = made_before(here.home, ((settings[proof.drill], proof.wanted) for proof in to_make))
+        for proof, rows in zip(to_make, before, strict=True):
+            proof.rows.extend(rows)
         click.echo(f"{plural(sum(len(proof.rows) for proof in every), 'run')} of before count as made", err=True)
     return _prove(here, settings, every, options, console, page, as_json=as_json)
 

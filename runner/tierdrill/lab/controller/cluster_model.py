@@ -29,6 +29,7 @@ class ControllerConfig:
         """Another replica of a model, as its first one is."""
         return replace(next(each for each in self.replicas if each.model == model), name=f"{model}-{number}")
 
+
 NO_EFFECT, NO_SCHEDULE, NO_EXECUTE = TAINTS = ("None", "NoSchedule", "NoExecute")
 """What a GPU's taint does: nothing but to say what it would do, nothing new is placed there, what is there goes."""
 
