@@ -47,7 +47,7 @@ NOT_PROVEN, INCONCLUSIVE, ABORTED, UNCLEAN = 1, 3, 4, 5
 @click.command("prove")
 @click.argument("drills", nargs=-1, metavar="[DRILL]...", shell_complete=complete_drill)
 @click.option("--all", "whole", is_flag=True, help="Prove every drill of the catalogue.")
-@click.option("--resume", is_flag=True, help="Leave out what this build has shown with the same documents.")
+@click.option("--resume", is_flag=True, help="Go on with a proof that was ended: make only the runs that are missing.")
 @click.option("--ablate", is_flag=True, help="Remove each protection and each playbook in turn.")
 @click.option(
     "--without",
