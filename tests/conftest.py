@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 import signal
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 # It holds assertions that several modules of tests share, and is none itself.
 pytest.register_assert_rewrite("tests.foreign_remediator_cases")
@@ -22,15 +25,31 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # In the background of a script it is ignored, also by whatever is started from here.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-LABS = 2
-"""How many workers have tests with a lab at a time."""
+WAITING = "tests/external/"
+"""Tests of one small platform that all share, which wait far more than they compute: a worker of their own."""
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """How `--dist loadgroup` deals them out: each module whole, those with a lab to few workers."""
-    modules = {item: item.nodeid.partition("::")[0] for item in items}
-    with_lab = list(dict.fromkeys(modules[item] for item in items if item.get_closest_marker("lab")))
-    for item, module in modules.items():
-        group = f"lab-{with_lab.index(module) % LABS + 1}" if item.get_closest_marker("lab") else module
-        item.add_marker(pytest.mark.xdist_group(group))
+class Groups(LoadScopeScheduling):
+    """How `--dist loadgroup` deals out tests with a lab: each module whole, and those that wait to one worker, which
+    gets nothing else: so there is one lab fewer at a time than there are workers.
+
+    xdist's own goes by marks, which it writes into the tests' ids; pytest 9.2 does not see them there any more.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return WAITING if nodeid.startswith(WAITING) else nodeid.partition("::")[0]
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        if WAITING in self.workqueue:
+            self.workqueue.move_to_end(WAITING, last=False)
+        super()._assign_work_unit(node)
+
+    def _reschedule(self, node: WorkerController) -> None:
+        if WAITING not in self.assigned_work[node]:
+            super()._reschedule(node)
+        elif not node.shutting_down:
+            node.shutdown()
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups | None:
+    return Groups(config, log) if config.getvalue("dist") == "loadgroup" else None

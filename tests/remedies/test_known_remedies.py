@@ -62,11 +62,11 @@ def named(text: str) -> Iterator[tuple[int, str]]:
     """Where a program has the name of a remedy or a fact as a value that is not handed over in a call: in a table, a
     ladder, a special case.
     """
-    tree = ast.parse(text)
+    tree, words = ast.parse(text), {*REMEDIES, *FACTS} - ALSO_WORDS
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     handed = {id(one) for call in calls for one in (*call.args, *(keyword.value for keyword in call.keywords))}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and node.value in {*REMEDIES, *FACTS} - ALSO_WORDS and id(node) not in handed:
+        if isinstance(node, ast.Constant) and node.value in words and id(node) not in handed:
             yield node.lineno, str(node.value)
 
 
