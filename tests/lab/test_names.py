@@ -64,13 +64,13 @@ def test_a_pointer_that_leads_round_is_refused(name: str) -> None:
 
 
 def test_a_port_whose_number_somebody_has_for_udp_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
-        taken.bind(("127.0.0.1", 0))
+    listener, taken = network_program.bind_both(None)
+    with taken:
         theirs = "{}:{}".format(*taken.getsockname())
-        addresses = [theirs, "127.0.0.1:0"]
-        monkeypatch.setattr(network_program, "bind", lambda listen: bind(addresses.pop(0)))
+        listeners = [listener, bind()]
+        monkeypatch.setattr(network_program, "bind", lambda listen: listeners.pop(0) if listeners else bind(listen))
         both = network_program.bind_both(None)
-        assert both[0].getsockname() == both[1].getsockname() != taken.getsockname() and not addresses
+        assert both[0].getsockname() == both[1].getsockname() != taken.getsockname() and not listeners
         for one in both:
             one.close()
         monkeypatch.setattr(network_program, "bind", bind)

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+import json
+from base64 import b64decode, b64encode
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import aiohttp
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tierdrill.cli.folders import find_tools
 from tierdrill.injection.undo import await_proof
 from tierdrill.lab.client import LabClient
 from tierdrill.lab.gateway.gateway_config import GatewayConfig
 from tierdrill.lab.gateway.gateway_state import GatewayCore
-from tierdrill.lab.gateway.state_follower import NoQuorum, StateFollower, Told
+from tierdrill.lab.gateway.state_follower import CIRCUITS, KEPT, NoQuorum, Read, StateFollower, Told
 from tierdrill.lab.gateway.state_follower import StateStore as Client
 from tierdrill.lab.lab_config import LabConfigError, TierConfig
 from tierdrill.lab.supervisor import state_store as supervisor_store
@@ -91,7 +95,7 @@ def test_the_quorum_goes_and_comes_back_with_all_that_was_written(lab: Lab) -> N
         async with client_of(lab) as store:
             await store.write("policy", {"critical": {"retries": value}})
 
-    async def read() -> Told:
+    async def read() -> Read:
         async with client_of(lab) as store:
             return (await store.read())[1]
 
@@ -256,5 +260,64 @@ def test_of_two_changes_at_once_neither_is_lost_in_the_store() -> None:
         await asyncio.gather(one.change("flags", {"ejection": False}), one.change("flags", {"retries": False}))
         assert store.told["flags"] == core.told("flags")
         assert not core.flags.ejection and not core.flags.retries
+
+    asyncio.run(scenario())
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from(["critical", "shedding", "like", "assistant", "x"]), inner, max_size=2)
+    ),
+    max_leaves=6,
+)
+written = st.one_of(st.binary(max_size=12), json_values.map(lambda value: json.dumps(value).encode()))
+
+
+class Odd(Client):
+    """A store into which somebody else writes, as etcd answers."""
+
+    def __init__(self, kept: dict[str, bytes]) -> None:
+        super().__init__(cast(aiohttp.ClientSession, None), ("nowhere",), "gateway-a")
+        self.kept = kept
+
+    async def _ask(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        if path.endswith("put"):
+            self.kept[b64decode(body["key"]).decode().removeprefix(self._prefix)] = b64decode(body["value"])
+        found = [
+            {"key": b64encode((self._prefix + name).encode()).decode(), "value": b64encode(value).decode()}
+            for name, value in self.kept.items()
+        ]
+        return {"header": {"revision": "7"}, "kvs": found}
+
+
+@given(st.dictionaries(st.sampled_from([*KEPT, CIRCUITS, "other"]), written))
+def test_whatever_somebody_writes_into_it_a_gateway_goes_on(kept: dict[str, bytes]) -> None:
+    async def scenario() -> None:
+        core, one = follower(cast(Stub, Odd(kept)))
+        assert await one.step() == 7 and await one.step() == 7 and one.state == "known"
+        assert core.flags.shedding in (True, False)
+
+    asyncio.run(scenario())
+
+
+def test_what_cannot_be_read_leaves_in_force_what_was_said_before(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        store = Odd({})
+        core, one = follower(cast(Stub, store))
+        await one.step()
+        await one.change("policy", SWAPPED)
+        store.kept["policy"] = b"swapped"
+        with caplog.at_level("WARNING", "tierdrill.gateway"):
+            await one.step()
+            await one.step()
+        assert core.told("policy") == SWAPPED and store.kept["policy"] == b"swapped"
+        assert [record.message for record in caplog.records] == [
+            "state store: policy is no JSON object; what it said before stays in force"
+        ]
+        store.kept["policy"] = b"{}"
+        await one.step()
+        assert core.told("policy") == {}
 
     asyncio.run(scenario())

@@ -28,6 +28,8 @@ RETRY_S = 0.2
 log = logging.getLogger("tierdrill.gateway")
 
 Told = dict[str, dict[str, Any]]
+Read = dict[str, dict[str, Any] | None]
+"""Documents by name; None for one that is no JSON object."""
 
 
 class NoQuorum(Exception):
@@ -41,11 +43,11 @@ class StateStore:
         self._session, self._members = session, list(members)
         self._prefix = f"/tierdrill/{gateway}/"
 
-    async def read(self) -> tuple[int, Told]:
+    async def read(self) -> tuple[int, Read]:
         """The store's revision, and every document; NoQuorum."""
         found = await self._ask("/v3/kv/range", self._all())
         told = {_text(one["key"]).removeprefix(self._prefix): one.get("value", "") for one in found.get("kvs", ())}
-        return int(found["header"]["revision"]), {name: json.loads(_text(value)) for name, value in told.items()}
+        return int(found["header"]["revision"]), {name: _document(value) for name, value in told.items()}
 
     async def write(self, name: str, document: Mapping[str, Any]) -> None:
         """Replace a document; NoQuorum, and then nothing was written."""
@@ -98,6 +100,7 @@ class StateFollower:
     def __init__(self, core: GatewayCore, store: StateStore) -> None:
         self._core, self._store = core, store
         self._told: Told = {}
+        self._unreadable: set[str] = set()
         self._heard_at: float | None = None
         self._reads = True
         self._changing = asyncio.Lock()
@@ -149,22 +152,27 @@ class StateFollower:
                 self._told[what] = before
                 raise
 
-    async def _hear(self, told: Told) -> None:
-        """Go by what was read, and write what is not there yet."""
+    async def _hear(self, told: Read) -> None:
+        """Go by what was read, write what is not there yet, and keep to the last of what cannot be read."""
+        unreadable = {what for what, document in told.items() if document is None}
+        for what in sorted(unreadable - self._unreadable):
+            log.warning("state store: %s is no JSON object; what it said before stays in force", what)
+        self._unreadable = unreadable
         if self._heard_at is None:
-            self._core.open_circuits(told.get(CIRCUITS, {}))
+            self._core.open_circuits(told.get(CIRCUITS) or {})
         for what in KEPT:
+            document = told.get(what)
             if what not in told:
                 mine = dict(self._core.config.overrides) if what == "overrides" else self._core.told(what)
                 await self._store.write(what, mine)
                 self._told[what] = mine
-            elif told[what] != self._told.get(what):
-                no_more = self._told.get(what, {}).keys() - told[what].keys()
+            elif document is not None and document != self._told.get(what):
+                no_more = self._told.get(what, {}).keys() - document.keys()
                 try:
-                    self._core.tell(what, {**dict.fromkeys(no_more), **told[what]})
+                    self._core.tell(what, {**dict.fromkeys(no_more), **document})
                 except LabConfigError as error:
                     log.warning("state store: %s", error)
-                self._told[what] = told[what]
+                self._told[what] = document
         if not self._reads or self._heard_at is None:
             log.info("state store: the policy is known")
         self._heard_at, self._reads = self._core.clock(), True
@@ -185,4 +193,12 @@ def _coded(text: str) -> str:
 
 
 def _text(coded: str) -> str:
-    return b64decode(coded).decode()
+    return b64decode(coded).decode(errors="replace")
+
+
+def _document(coded: str) -> dict[str, Any] | None:
+    try:
+        document = json.loads(_text(coded))
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
