@@ -25,7 +25,7 @@ stages:
 """
 
 
-def read(root: Path, text: str, drill: str | None = "node-loss") -> list[str]:
+def read(root: Path, text: str, drills: tuple[str, ...] = ("node-loss",)) -> list[str]:
     """Everything wrong with the rollout, beside the good catalogue."""
     reading = read_catalogue(root)
     sources, problems = read_text("some.yaml", text.encode())
@@ -34,7 +34,7 @@ def read(root: Path, text: str, drill: str | None = "node-loss") -> list[str]:
         rollout = Rollout.model_validate(sources[0].data, context=FROM_DOCUMENT)
     except ValidationError as error:
         return [str(one) for one in problems_of(error, sources[0], Rollout)]
-    check_rollout(Context(reading, None), Place(sources[0], problems), rollout, drill, None)
+    check_rollout(Context(reading, None), Place(sources[0], problems), rollout, drills, None)
     return [str(one) for one in problems]
 
 
@@ -76,7 +76,7 @@ def test_one_stage_is_no_rollout(tmp_path: Path) -> None:
 
 
 def test_variables_need_one_drill_to_be_laid_over(tmp_path: Path) -> None:
-    found = read(good_catalogue(tmp_path), GOOD, drill=None)
+    found = read(good_catalogue(tmp_path), GOOD, drills=("node-loss", "slow-link"))
     assert found == [
         "some.yaml:4:19: variables of a stage without a drill; a stage of an entry of several drills names its drill"
     ]
@@ -87,6 +87,17 @@ def test_a_blip_stage_needs_a_blip_twin(tmp_path: Path) -> None:
     path = root / "drills" / "node-loss.yaml"
     path.write_text(path.read_text().replace("blip: {fault: 1s}", ""))
     assert "drill node-loss has no blip twin" in "\n".join(read(root, GOOD))
+
+
+def test_a_blip_stage_of_several_drills_needs_all_their_twins(tmp_path: Path) -> None:
+    root = good_catalogue(tmp_path)
+    text = (root / "drills" / "node-loss.yaml").read_text()
+    other = text.replace("name: node-loss", "name: other").replace("blip: {fault: 1s}", "")
+    (root / "drills" / "other.yaml").write_text(other)
+    stages = "stages: [{name: twins, variant: blip}, {name: all}]\n"
+    assert read(root, stages, ("node-loss", "other")) == [
+        "some.yaml:1:33: drill other has no blip twin; variant: drill (did you mean drill?)"
+    ]
 
 
 def test_a_reach_only_narrows(tmp_path: Path) -> None:

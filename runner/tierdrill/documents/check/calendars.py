@@ -1,5 +1,6 @@
 """Staged rollouts: what each stage puts in the place of its entry's drill, environment, variables and reach."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from tierdrill.did_you_mean import nearest
@@ -20,11 +21,12 @@ from tierdrill.documents.variables import narrowed, with_variables
 from tierdrill.text import listed
 
 
-def check_rollout(context: Context, place: Place, rollout: Rollout, drill: str | None, environment: str | None) -> None:
-    """The rollout at this place, of an entry that runs `drill` in `environment` (the drill's own where None).
+def check_rollout(
+    context: Context, place: Place, rollout: Rollout, drills: Sequence[str], environment: str | None
+) -> None:
+    """The rollout at this place, of an entry that runs `drills` in `environment` (each drill's own where None).
 
-    `drill` is None for an entry of several drills: its stages can then only change the environment, the variant and the
-    reach.
+    Stages of several drills can only change the environment, the variant and the reach.
     """
     stages = place.at("stages")
     stages.unique([stage.name for stage in rollout.stages], "stage", "name")
@@ -43,7 +45,8 @@ def check_rollout(context: Context, place: Place, rollout: Rollout, drill: str |
                 "another drill, environment, variant, variables or reach",
             )
         if known:
-            _check_stage(context, spot, stage, stage.drill or drill, stage.environment or environment)
+            named = (stage.drill,) if stage.drill is not None else drills
+            _check_stage(context, spot, stage, named, stage.environment or environment)
 
 
 def _same(one: Stage, other: Stage) -> bool:
@@ -51,9 +54,15 @@ def _same(one: Stage, other: Stage) -> bool:
     return one.model_copy(update=alike) == other.model_copy(update=alike)
 
 
-def _check_stage(context: Context, place: Place, stage: Stage, name: str | None, environment_name: str | None) -> None:
-    drill = context.catalogue.drills.get(name) if name is not None else None
-    if name is None and stage.variables:
+def _check_stage(
+    context: Context, place: Place, stage: Stage, names: Sequence[str], environment_name: str | None
+) -> None:
+    drills = {name: context.catalogue.drills[name] for name in names if name in context.catalogue.drills}
+    for name, one in drills.items():
+        if stage.variant == "blip" and one.blip is None:
+            place.at("variant").report(f"drill {name} has no blip twin", "variant: drill", "drill")
+    drill = next(iter(drills.values())) if len(names) == len(drills) == 1 else None
+    if len(names) > 1 and stage.variables:
         place.at("variables").report(
             "variables of a stage without a drill", "a stage of an entry of several drills names its drill", key=True
         )
@@ -65,12 +74,10 @@ def _check_stage(context: Context, place: Place, stage: Stage, name: str | None,
     _check_reach(place.at("reach"), stage.reach, environment)
     if drill is None:
         return
-    if stage.variant == "blip" and drill.blip is None:
-        place.at("variant").report(f"drill {name} has no blip twin", "variant: drill", "drill")
     unknown = [word for word in stage.variables if word not in drill.variables]
     for word in unknown:
         place.at("variables", word).report(
-            f"drill {name} has no variable {shown(word)}",
+            f"drill {drill.metadata.name} has no variable {shown(word)}",
             f"its variables: {listed(sorted(drill.variables))}",
             nearest(word, drill.variables),
             key=True,
@@ -154,7 +161,7 @@ def _check_work(context: Context, place: Place, calendar: Calendar, entry: Calen
     if environment in context.catalogue.environments:
         _check_elsewhere(context, place, calendar, entry, str(environment))
     if entry.rollout is not None:
-        check_rollout(context, place.at("rollout"), entry.rollout, entry.drill, environment)
+        check_rollout(context, place.at("rollout"), entry.rollout, calendar.drills_of(entry), environment)
     if entry.retry.attempts and not 0 < entry.retry.after <= WAIT_MAX_S:
         place.at("retry", "after").report(
             f"another try after {show_duration(entry.retry.after)}",
