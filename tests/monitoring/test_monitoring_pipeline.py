@@ -119,6 +119,8 @@ def test_a_fault_is_seen_three_ways_on_one_timeline(running_stack: Stack) -> Non
             effect = time.time()
             await watch.until(lambda: len(watch.states("NodeNotReady")) >= 4, 10.0)
             assert watch.watcher.firing() >= {"NodeNotReady"}
+            held = await Prometheus(running_stack.prometheus).active_alerts()
+            assert {"alertname": "NodeNotReady", "node": "node-2", "severity": "page"} in list(held or ())
             running_stack.set(_metrics(ready=True))
             await watch.until(lambda: len(watch.states("NodeNotReady")) >= 7, 10.0)
         watch.told = [event for event in watch.told if event.at >= effect]

@@ -64,6 +64,37 @@ def test_a_prometheus_that_hangs() -> None:
     assert time.monotonic() - began < 4.0
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "found"),
+    [
+        ("200 OK", '{"data": {"alerts": [{"labels": {"alertname": "A", "node": "n"}, "state": "pending"}]}}', "A"),
+        ("404 Not Found", "{}", None),
+        ("302 Found\r\nLocation: http://127.0.0.1:9/", '{"data": {"alerts": []}}', None),
+        ("200 OK", "{", None),
+        ("200 OK", '{"data": []}', None),
+        ("200 OK", '{"data": {"alerts": [3]}}', None),
+    ],
+)
+def test_the_alerts_that_rules_hold(status: str, body: str, found: str | None) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        writer.write((head + body).encode())
+        await writer.drain()
+        writer.close()
+
+    async def ask() -> list[dict[str, str]] | NoData:
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            return await Prometheus(f"http://127.0.0.1:{port}").active_alerts()
+
+    told = asyncio.run(ask())
+    if found is None:
+        assert isinstance(told, NoData)
+    else:
+        assert told == [{"alertname": found, "node": "n"}]
+
+
 def _alertmanager(answer: Callable[[httpx.Request], httpx.Response]) -> AlertmanagerClient:
     return AlertmanagerClient("http://alertmanager", transport=httpx.MockTransport(answer))
 

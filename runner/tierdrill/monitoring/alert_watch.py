@@ -184,8 +184,22 @@ class AlertWatcher:
             silence.bad(now, "the Watchdog does not fire")
             return
         silence.good(now)
+        seen = await self._without_ended(seen, max(heard))
         self._known["prometheus"], changes = whole_picture(self._known["prometheus"], seen, now)
         self._tell("prometheus", changes)
+
+    async def _without_ended(self, seen: list[Sighting], evaluated_at: float) -> list[Sighting]:
+        """Those that the rules still hold. A series whose end Prometheus could not mark is found for five minutes more:
+        a sample that is older than the Watchdog's is of such a one, or of rules that are evaluated less often.
+        """
+        old = [one for one in seen if evaluated_at - one.at > self._gap_s]
+        if not old:
+            return seen
+        active = await self._prometheus.active_alerts()
+        if isinstance(active, NoData):
+            return seen
+        held = {key_of(self._rename(labels)) for labels in active if labels.get("alertname")}
+        return [one for one in seen if one not in old or one.key in held]
 
     async def look_at_alertmanager(self) -> None:
         answer = await self._alertmanager.alerts()

@@ -100,6 +100,7 @@ class Prometheus:
         if login is not None and (context := login.tls()) is not None:
             # After the library has mounted its own.
             session.mount(self.url, _TlsAdapter(context))
+        self._session = session
         self._slots = asyncio.Semaphore(QUERIES_AT_ONCE)
 
     async def instant(self, expression: str, at: float | None = None) -> list[Sample] | NoData:
@@ -117,6 +118,19 @@ class Prometheus:
             lambda: self._connect.custom_query_range(expression, begin, finish, f"{step_s:.3f}", params=exact)
         )
         return answer if isinstance(answer, NoData) else series_of(answer)
+
+    async def active_alerts(self) -> list[dict[str, str]] | NoData:
+        """The labels of the alerts that its rules hold now, pending and firing; an empty list is an answer: none."""
+
+        def ask() -> list[dict[str, str]]:
+            # The library has no call for it.
+            answer = self._session.get(f"{self.url}/api/v1/alerts", timeout=TIMEOUT_S, allow_redirects=False)
+            if answer.status_code != requests.codes.ok:
+                raise ValueError(f"HTTP {answer.status_code}")
+            return [dict(one["labels"]) for one in answer.json()["data"]["alerts"]]
+
+        answer: list[dict[str, str]] | NoData = await self._ask(ask)
+        return answer
 
     def close(self) -> None:
         self._connect.close()
