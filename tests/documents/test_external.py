@@ -74,6 +74,15 @@ def test_a_drill_is_as_slow_as_its_environment_says(tmp_path: Path) -> None:
     assert paced(written, 1.0) == written
 
 
+def test_a_blip_may_be_as_short_as_in_the_lab(tmp_path: Path) -> None:
+    written = read_catalogue(GOOD).catalogue.drills["node-loss"].blip
+    there = setting_of(read(tmp_path)[0], "node-loss").drill.blip
+    assert written is not None and there is not None and there.fault == 10 * written.fault
+    changed(tmp_path, ENVIRONMENT, ("pace: 10\n", "pace: 10\nblip_pace: 2\n"))
+    there = setting_of(read_catalogue(tmp_path).catalogue, "node-loss").drill.blip
+    assert there == written.model_copy(update={"fault": 2 * written.fault})
+
+
 def test_a_drill_may_have_other_deadlines_there(tmp_path: Path) -> None:
     drill = read_catalogue(GOOD).catalogue.drills["node-loss"]
     alert, playbook = drill.expect.alerts.must_fire[0].alert, drill.expect.playbooks.must_fire[0].playbook

@@ -49,6 +49,9 @@ def paced(drill: Drill, pace: float) -> Drill:
 def drill_in(environment: Environment, drill: Drill) -> Drill:
     """The drill as it is in that environment: at its pace, and with the deadlines that it has there alone."""
     found = paced(drill, environment.pace)
+    if drill.blip is not None and found.blip is not None and environment.blip_pace is not None:
+        fault = drill.blip.fault * environment.blip_pace
+        found = found.model_copy(update={"blip": found.blip.model_copy(update={"fault": fault})})
     if drill.metadata.name not in environment.drills:
         return found
     within, expect = environment.drills[drill.metadata.name].within, found.expect

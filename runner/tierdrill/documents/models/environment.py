@@ -164,7 +164,8 @@ class Environment(Part):
     here. Pages go to a stub that speaks PagerDuty's Events v2, never to a person. `target: external` is a platform that
     somebody else runs: `load` and `monitoring` say where it is reached, `names` what there is, and `pace` by how much
     its drills are slower than the lab's: it multiplies their phases, their `within`, the moments of their load shapes,
-    the windows of their guardrails and how long a refusal may take. `drills` gives a single one other deadlines.
+    the windows of their guardrails and how long a refusal may take. Where alerts hold out no longer than in the lab,
+    `blip_pace: 1` keeps blips as short. `drills` gives a single one other deadlines.
     `target: kubernetes` is a cluster, which `kubernetes` describes; load, monitoring and pace are as with external.
     """
 
@@ -181,6 +182,7 @@ class Environment(Part):
     names: Names = Names()
     kubernetes: KubernetesSettings | None = None
     pace: float = Field(default=1.0, ge=1.0, le=1000.0)
+    blip_pace: float | None = Field(default=None, ge=1.0, le=1000.0, description="of a blip's fault; pace if left out")
     drills: dict[Name, DrillTimes] = Field(default_factory=dict)
     clock: Clock = Clock()
     lease: Duration = Field(default=5.0, description="time after which a fault that is not renewed is undone; 1s to 1h")
