@@ -79,6 +79,15 @@ def fill(nodes: int, pods: int, folder: Path) -> float:
     return time.monotonic() - began
 
 
+def unnamed(path: Path) -> Path:
+    """The environment without `names`, beside it: which GPU serves what is not told by nodes that are off."""
+    text = re.sub(r"^  # What is on.*\n  names:\n(    .*\n)+", "", path.read_text(), flags=re.MULTILINE)
+    assert "  names:" not in text
+    other = path.with_name("environment-unnamed.yaml")
+    other.write_text(text)
+    return other
+
+
 def raw_pages() -> tuple[float, float]:
     """Seconds and megabytes of the pages alone: read, and nothing made of them."""
     config = json.loads(Instance(NAME).kubeconfig.read_text())
@@ -122,7 +131,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             filled = fill(wanted.nodes, wanted.pods, Path(folder))
             print(f"{wanted.nodes} nodes and {wanted.pods} pods written in {filled:.1f} s")
-            environment = Instance(NAME).folder / "environment.yaml"
+            environment = unnamed(Instance(NAME).folder / "environment.yaml")
             look = [sys.executable, "-c", LOOK, str(environment)]
             rounds = [(raw_pages(), child(look, Path(folder))) for _ in range(ROUNDS)]
             command = [sys.executable, "-m", "tierdrill", "plan", "node-loss", "--environment", str(environment)]
