@@ -40,7 +40,7 @@ WEBHOOK_GAP_S = 10.0
 RANGE_STEP_S = 0.25
 MISSED_SLACK_S = 2.0
 COMMENT_CHARACTERS = 500
-FIRING_NOW = 'ALERTS{alertstate="firing"}'
+FIRING = 'timestamp(ALERTS{alertstate="firing"})'
 
 
 class Silence:
@@ -192,14 +192,14 @@ class AlertWatcher:
         """Those that the rules still hold. A series whose end Prometheus could not mark is found for five minutes more:
         a sample that is older than the Watchdog's is of such a one, or of rules that are evaluated less often.
         """
-        old = [one for one in seen if evaluated_at - one.at > self._gap_s]
-        if not old:
+        recent = evaluated_at - self._gap_s
+        if all(one.at >= recent for one in seen):
             return seen
         active = await self._prometheus.active_alerts()
         if isinstance(active, NoData):
             return seen
         held = {key_of(self._rename(labels)) for labels in active if labels.get("alertname")}
-        return [one for one in seen if one not in old or one.key in held]
+        return [one for one in seen if one.at >= recent or one.key in held]
 
     async def look_at_alertmanager(self) -> None:
         answer = await self._alertmanager.alerts()
@@ -245,7 +245,7 @@ class AlertWatcher:
 
     async def _look_back(self) -> None:
         until = time.time()
-        answer = await self._prometheus.range(FIRING_NOW, self._began_at, until, RANGE_STEP_S)
+        answer = await self._prometheus.range(FIRING, self._began_at, until, RANGE_STEP_S)
         if isinstance(answer, NoData):
             self._silences["prometheus"].bad(until, answer.reason)
             return
@@ -256,7 +256,9 @@ class AlertWatcher:
                 key = key_of(self._rename(series.labels))
                 last = self._known["prometheus"].get(key)
                 firing_now = last is not None and last.state == "firing"
-                spans += spans_of(key, [at for at, _ in series.points], step_s, firing_now=firing_now)
+                # Of a series without a marked end the last sample is found for minutes.
+                times = [at for at, evaluated_at in series.points if at - evaluated_at <= self._gap_s]
+                spans += spans_of(key, times, step_s, firing_now=firing_now)
         self._tell("prometheus", missed(spans, told_spans(self._told), MISSED_SLACK_S))
 
     def _tell(self, via: str, changes: list[Sighting]) -> None:
