@@ -154,7 +154,7 @@ class StateFollower:
 
     async def _hear(self, told: Read) -> None:
         """Go by what was read, write what is not there yet, and keep to the last of what cannot be read."""
-        unreadable = {what for what, document in told.items() if document is None}
+        unreadable = {what for what in KEPT if what in told and told[what] is None}
         for what in sorted(unreadable - self._unreadable):
             log.warning("state store: %s is no JSON object; what it said before stays in force", what)
         self._unreadable = unreadable
