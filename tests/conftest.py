@@ -51,5 +51,6 @@ class Groups(LoadScopeScheduling):
             node.shutdown()
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups | None:
     return Groups(config, log) if config.getvalue("dist") == "loadgroup" else None

@@ -8,25 +8,16 @@ renews them, and holds a container of a pod stopped (replica-hang).
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from pathlib import Path
 
 from bench_arguments import arguments
 from tests.agent.conftest import Agent, cgroup_root, pod_in
+from tests.bench.kept import spent
 
 LEASE_S = 2.0
 SHARE_MAX, MEMORY_MB = 0.01, 30.0
-
-
-def spent(pid: int) -> tuple[float, float]:
-    """Seconds of processor time so far, and megabytes at the most, of a process."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    ticks = os.sysconf("SC_CLK_TCK")
-    status = Path(f"/proc/{pid}/status").read_text()
-    most = next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]
-    return (int(fields[11]) + int(fields[12])) / ticks, int(most) / 1024
 
 
 def main() -> int:

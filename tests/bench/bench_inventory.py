@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import urllib3
+import yaml
 from bench_arguments import arguments
 from tests.cluster.rig.instance import Instance
 
@@ -81,10 +82,10 @@ def fill(nodes: int, pods: int, folder: Path) -> float:
 
 def unnamed(path: Path) -> Path:
     """The environment without `names`, beside it: which GPU serves what is not told by nodes that are off."""
-    text = re.sub(r"^  # What is on.*\n  names:\n(    .*\n)+", "", path.read_text(), flags=re.MULTILINE)
-    assert "  names:" not in text
+    document = yaml.safe_load(path.read_text())
+    del document["kubernetes"]["names"]
     other = path.with_name("environment-unnamed.yaml")
-    other.write_text(text)
+    other.write_text(yaml.safe_dump(document))
     return other
 
 

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench_arguments import arguments
-from tests.bench.kept import await_whole, kept_lab, machine, spread
+from tests.bench.kept import await_whole, kept_lab, machine, spent, spread
 
 from tierdrill.lab.client import LabClient
 from tierdrill.lab.node.kernel_log import FILE_NAME
@@ -31,17 +31,6 @@ NODE, GPU, XID, LINES, PER_SECOND = "node-1", 1, 95, 10_000, 5000
 ASK_EVERY_S = 0.02
 WITHIN_S = 30.0
 LAG_S, MEMORY_MB = 1.0, 50.0
-TICKS = os.sysconf("SC_CLK_TCK")
-
-
-def cpu_s(pid: int) -> float:
-    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-    return (int(user) + int(system)) / TICKS
-
-
-def megabytes(pid: int, field: str) -> float:
-    told = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-    return float(told[field].split()[0]) / 1024
 
 
 @contextmanager
@@ -108,7 +97,7 @@ def flood(client: LabClient, path: Path, agent: int) -> tuple[list[float], int, 
     before, lags, seen = counted(client), list[float](), 0
     try:
         with tail_and_grep(path) as shell, Log(path) as log:
-            used, deadline = cpu_s(agent), time.monotonic() + WITHIN_S
+            (used, _), deadline = spent(agent), time.monotonic() + WITHIN_S
             fault.inject(client, p)
             # The driver's own line at the trip comes on top of the flood's.
             while seen <= LINES and time.monotonic() < deadline:
@@ -117,7 +106,7 @@ def flood(client: LabClient, path: Path, agent: int) -> tuple[list[float], int, 
                     lags.append(time.monotonic() - log.written_at(min(asked, log.lines[-1])))
                 seen = asked
                 time.sleep(ASK_EVERY_S)
-            agents = cpu_s(agent) - used
+            agents = spent(agent)[0] - used
     finally:
         fault.revert(client, p)
     await_whole(client)
@@ -131,9 +120,9 @@ def main() -> int:
     with kept_lab() as (_, state), LabClient(state) as client:
         agent = next(one.process.pid for one in state.processes if one.name == NODE)
         (path,) = (one for one in Path(state.folder).rglob(FILE_NAME) if NODE in one.parts)
-        idle = megabytes(agent, "VmRSS")
+        _, idle = spent(agent)
         floods = [flood(client, path, agent) for _ in range(wanted.floods)]
-        most = megabytes(agent, "VmHWM")
+        _, most = spent(agent)
     lags = [lag for one, *_ in floods for lag in one]
     lines = [seen for _, seen, *_ in floods]
     agents, shells = sum(one[2] for one in floods), sum(one[3] for one in floods)

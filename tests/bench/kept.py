@@ -1,4 +1,5 @@
-"""What the lab benchmarks share: a temporary home, a lab kept for as long as the figure takes, how figures are shown.
+"""What the lab benchmarks share: a temporary home, a lab kept for as long as the figure takes, what a process
+has spent, how figures are shown.
 
 A lab that a benchmark started is down and its home gone when the block is left, whatever happened inside.
 """
@@ -84,6 +85,15 @@ def await_whole(client: LabClient) -> float:
             return time.monotonic() - began
         if time.monotonic() - began > WHOLE_WITHIN_S:
             raise TimeoutError(f"not well after {WHOLE_WITHIN_S:g} s: {', '.join(wrong)}")
+
+
+def spent(pid: int) -> tuple[float, float]:
+    """Seconds of processor time so far, and megabytes at the most, of a process."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    ticks = os.sysconf("SC_CLK_TCK")
+    status = Path(f"/proc/{pid}/status").read_text()
+    most = next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]
+    return (int(fields[11]) + int(fields[12])) / ticks, int(most) / 1024
 
 
 def quantile(values: Sequence[float], share: float) -> float:
