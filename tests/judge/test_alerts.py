@@ -168,3 +168,18 @@ def test_on_a_shared_platform_a_blip_need_not_quiet_what_is_not_the_drills_affai
     fired = ((3.0, alert, "firing", {"severity": "page"}, "webhook"),)
     verdict = judge(Run(variant="blip", alerts=fired, playbooks=()).events(DrillSetting.from_json(told)))
     assert (f"alert/{alert}/silent" not in verdict.reasons) is quiet
+
+
+@pytest.mark.parametrize(
+    ("after", "status", "said"),
+    [
+        (-0.01, Status.PASSED, "fired after 0.0s, delivered after 0.0s"),
+        (-0.5, Status.FAILED, "it was firing before the fault"),
+    ],
+)
+def test_an_alert_may_be_quicker_than_the_faults_witness_but_not_than_the_fault(
+    setting: DrillSetting, after: float, status: Status, said: str
+) -> None:
+    verdict = judge(Run(alerts=(CAPACITY, seen(after, "firing"), seen(18, "resolved"))).events(setting))
+    check = verdict.check("alert/NodeNotReady/fired")
+    assert check is not None and (check.status, check.seen) == (status, said)

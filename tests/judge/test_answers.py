@@ -88,7 +88,7 @@ def test_fallback_is_judged_whatever_objectives_the_drill_names_and_told_where_i
         (0.5, 6.0, 10.0, Status.PASSED),
         (0.5, 6.0, 5.0, Status.FAILED),
         (0.5, 27.0, 10.0, Status.FAILED),
-        (-0.05, 6.0, 10.0, Status.PASSED),  # from its injection on, before it was seen to land
+        (-0.01, 6.0, 10.0, Status.PASSED),  # from its injection on, before it was seen to land
         (-5.0, -4.0, 10.0, Status.FAILED),  # wrong before the fault: not its doing, and not borne
     ],
 )

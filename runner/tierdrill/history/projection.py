@@ -63,6 +63,16 @@ class FaultSpan:
     events: tuple[int, ...] = ()
 
     @property
+    def begun_at(self) -> float | None:
+        """The earliest that it can have acted: once intended, and not before its planned instant. Its effect is seen
+        later than that by as much as its witness takes.
+        """
+        if self.intended_at is None:
+            return self.effective_at
+        earliest = max(self.intended_at, self.planned_at or 0.0)
+        return earliest if self.effective_at is None else min(earliest, self.effective_at)
+
+    @property
     def reverting_at(self) -> float | None:
         """When it was last begun to be undone."""
         return self.reverts[-1][0] if self.reverts else None

@@ -32,6 +32,11 @@ class Timeline:
         return min(seen) if seen else None
 
     @property
+    def begun(self) -> float | None:
+        """Since when a fault that was seen to take effect can have acted: what came earlier was not its doing."""
+        return _begun(self.faults)
+
+    @property
     def healed(self) -> float | None:
         """When the last fault was seen gone; None while one is not."""
         if not self.faults or any(fault.gone_at is None for fault in self.faults):
@@ -53,6 +58,10 @@ class Timeline:
         """The zero of a deadline about these names: the first seen effect of the faults on them; None: not seen."""
         return min((one.effective_at for one in self.faults_on(names) if one.effective_at is not None), default=None)
 
+    def begun_on(self, names: Iterable[str]) -> float | None:
+        """Since when the faults on these names can have acted; None: none was seen to take effect."""
+        return _begun(self.faults_on(names))
+
     def spans(self, phases: Sequence[str]) -> list[tuple[float, float]] | None:
         """The times of these phases, in order; those that follow each other are one. None if one is missing."""
         if any(phase not in self.phases for phase in phases):
@@ -71,6 +80,11 @@ class Timeline:
         if not phases or any(phase not in self.phases for phase in phases):
             return None
         return (min(self.phases[phase][0] for phase in phases), max(self.phases[phase][1] for phase in phases))
+
+
+def _begun(faults: Iterable[FaultSpan]) -> float | None:
+    moments = (one.begun_at for one in faults if one.effective_at is not None)
+    return min((at for at in moments if at is not None), default=None)
 
 
 def steady(events: Sequence[Event]) -> tuple[list[Event], tuple[str, ...]]:

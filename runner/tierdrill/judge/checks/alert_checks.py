@@ -175,24 +175,25 @@ def _labels(labels: dict[str, str]) -> str:
 
 
 def _fired(expectation: AlertExpectation, seen: Sequence[Firing], timeline: Timeline, whole: Sequence[Firing]) -> Check:
-    name, effect = expectation.alert, timeline.effect_on(expectation.labels.values())
+    name, targets = expectation.alert, list(expectation.labels.values())
+    begun, effect = timeline.begun_on(targets), timeline.effect_on(targets)
     wanted = f"{name}{_labels(expectation.labels)} fires and is delivered"
     if expectation.within is not None:
         wanted += f" within {show_duration(expectation.within)} of the fault's effect"
     hits = _matching(expectation, seen, ("firing",))
     status, text, took = Status.FAILED, "it never fired", None
-    if effect is None:
+    if begun is None or effect is None:
         status, text = Status.INCONCLUSIVE, "no fault was seen to land"
-    elif any(hit.at < effect for hit in hits):
+    elif any(hit.at < begun for hit in hits):
         text = "it was firing before the fault"
     elif hits:
         delivered = [hit for hit in hits if hit.via == "webhook"]
         first = min(hits, key=lambda hit: hit.at)
         if not delivered:
-            text = f"it fired after {first.at - effect:.1f}s (seen by {first.via}) but nobody was notified"
+            text = f"it fired after {max(first.at - effect, 0.0):.1f}s (seen by {first.via}) but nobody was notified"
         else:
-            took = min(hit.at for hit in delivered) - effect
-            text = f"fired after {first.at - effect:.1f}s, delivered after {took:.1f}s"
+            took = max(min(hit.at for hit in delivered) - effect, 0.0)
+            text = f"fired after {max(first.at - effect, 0.0):.1f}s, delivered after {took:.1f}s"
             status = Status.PASSED if expectation.within is None or took <= expectation.within else Status.FAILED
     elif others := [one for one in whole if one.alert == name and one.state == "firing"]:
         text = f"it fired, but for {_labels(others[0].labels)}"

@@ -100,12 +100,10 @@ def judge_integrity(
 
 def settled(cut: TierSamples, expectation: TierExpectation, timeline: Timeline) -> TierSamples:
     """The samples in which answers must be right: without those for which the drill bears wrong ones."""
-    effect, within = timeline.effect, expectation.integrity_within
-    if effect is None or within is None:
+    begun, effect, within = timeline.begun, timeline.effect, expectation.integrity_within
+    if begun is None or effect is None or within is None:
         return cut
-    # What it does to answers, it may do before it is seen to.
-    begun = min((one.intended_at for one in timeline.faults if one.intended_at is not None), default=effect)
-    return joined([cut.cut(-math.inf, min(begun, effect)), cut.cut(effect + within, math.inf)])
+    return joined([cut.cut(-math.inf, begun), cut.cut(effect + within, math.inf)])
 
 
 def fallback_notes(tiers: Tiers, samples: Mapping[str, TierSamples]) -> tuple[str, ...]:

@@ -40,6 +40,10 @@ class _Past:
         """When the fault took effect that an execution, or an expectation, is about."""
         return self.timeline.effect_on(one.names if one else {target or ""})
 
+    def begun(self, one: Execution) -> float | None:
+        """Since when the fault that an execution is about can have acted."""
+        return self.timeline.begun_on(one.names)
+
     def undone(self, one: Execution) -> float:
         """When the fault that an execution is about was begun to be undone, or was gone; else the end of history."""
         moments = [
@@ -189,15 +193,15 @@ def _fired(
     if past.effect(mine[0] if mine else None, expectation.target) is None:
         return aspect_of(name, "fired", Status.INCONCLUSIVE, expected, "no fault was seen to land", evidence)
     for one in mine:
-        effect, gone = past.effect(one, None), past.gone(one)
-        if effect is not None and one.started_at < effect:
-            early = f"it ran {effect - one.started_at:.1f}s before the fault"
+        begun, gone = past.begun(one), past.gone(one)
+        if begun is not None and one.started_at < begun:
+            early = f"it ran {begun - one.started_at:.1f}s before the fault"
             return aspect_of(name, "fired", Status.FAILED, expected, early, evidence)
         if gone is not None and one.started_at > gone:
             late = f"it ran {one.started_at - gone:.1f}s after the fault was gone"
             return aspect_of(name, "fired", Status.FAILED, expected, late, evidence)
     if good:
-        after = (good[0].finished_at or 0.0) - (past.effect(good[0], None) or 0.0)
+        after = max((good[0].finished_at or 0.0) - (past.effect(good[0], None) or 0.0), 0.0)
         return aspect_of(name, "fired", Status.PASSED, expected, f"succeeded {after:.1f}s after the effect", evidence)
     held = tuple(event.sequence for event, _ in _held_back(name, past))
     status = Status.PASSED if helpless and (mine or held) else Status.FAILED
@@ -280,7 +284,7 @@ def _deadline(
         return aspect_of(name, "deadline", Status.INCONCLUSIVE, expected, "no fault was seen to land", evidence)
     if not good:
         return aspect_of(name, "deadline", Status.FAILED, expected, "it did not succeed", evidence, limit=limit)
-    took = (good[0].finished_at or 0.0) - effect
+    took = max((good[0].finished_at or 0.0) - effect, 0.0)
     status = Status.PASSED if took <= limit else Status.FAILED
     return aspect_of(name, "deadline", status, expected, f"done after {took:.1f}s", evidence, value=took, limit=limit)
 

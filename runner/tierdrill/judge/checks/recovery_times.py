@@ -176,11 +176,11 @@ def times_of(
     setting: DrillSetting, events: Sequence[Event], timeline: Timeline, samples: dict[str, TierSamples]
 ) -> Times:
     """The four times of a run; mitigation and recovery are those of the most important tier."""
-    effect, healed = timeline.effect, timeline.healed
-    if effect is None:
+    begun, effect, healed = timeline.begun, timeline.effect, timeline.healed
+    if begun is None or effect is None:
         return Times()
     detected = time_to_detect(setting, events, timeline)
-    acknowledged = [event.at for event, _ in each(events, PageAcknowledged) if event.at >= effect]
+    acknowledged = [event.at for event, _ in each(events, PageAcknowledged) if event.at >= begun]
     span = timeline.span(("fault", "recovery"))
     top = setting.tiers.by_rank()[0]
     mine = samples.get(top.name)
@@ -194,13 +194,14 @@ def times_of(
 
 
 def time_to_detect(setting: DrillSetting, events: Sequence[Event], timeline: Timeline) -> float | None:
-    """Seconds from the effect until an alert of this fault was delivered; None where none was.
+    """Seconds from the effect until an alert of this fault was delivered; None where none was, 0 where the alert was
+    quicker than the fault's witness.
 
     That is one that the drill expects, with the labels it expects. Where some of those name a fault's target, only
     they count: another node's alert, or a general one, does not say what is broken.
     """
-    effect = timeline.effect
-    if effect is None:
+    begun, effect = timeline.begun, timeline.effect
+    if begun is None or effect is None:
         return None
     targets = {part for fault in timeline.faults for part in (fault.target, *TARGET_PARTS.split(fault.target))}
     expected = setting.drill.expect.alerts.must_fire
@@ -210,10 +211,10 @@ def time_to_detect(setting: DrillSetting, events: Sequence[Event], timeline: Tim
         for one in sightings(events)
         if one.state == "firing"
         and one.via == "webhook"
-        and one.at >= effect
+        and one.at >= begun
         and any(_is(one, wanted) for wanted in named or expected)
     ]
-    return min(heard) - effect if heard else None
+    return max(min(heard) - effect, 0.0) if heard else None
 
 
 def _is(one: Firing, wanted: AlertExpectation) -> bool:

@@ -24,7 +24,6 @@ HEARD_EVERY_S = 6.0
 BACK_WITHIN_S = 15.0
 """So long after its fault's end a way of watching may show nothing: Prometheus finds its targets anew."""
 OWN_CHILDREN = frozenset({"experiment", "load"})
-SEEN_AFTER_S = 0.5  # an effect is seen at most so long after it began
 WITNESSES = frozenset({"prometheus", "alertmanager"})
 PHASES = ("preflight", "warm-up", "baseline", "fault", "recovery", "clean-up")
 
@@ -230,8 +229,7 @@ def _of_the_fault(exited: Event, said: run_kinds.ProcessExited, timeline: Timeli
     targets = [fault.target for fault in timeline.faults]
     if any(name in TARGET_PARTS.split(target) or name.startswith(f"{target}-") for target in targets):
         return True
-    effect = timeline.effect
-    return name not in WITNESSES and effect is not None and exited.at >= effect - SEEN_AFTER_S
+    return name not in WITNESSES and timeline.begun is not None and exited.at >= timeline.begun
 
 
 def _meant(exited: Event, said: run_kinds.ProcessExited, stopped: float) -> bool:
