@@ -171,15 +171,18 @@ def test_on_a_shared_platform_a_blip_need_not_quiet_what_is_not_the_drills_affai
 
 
 @pytest.mark.parametrize(
-    ("after", "status", "said"),
+    ("via", "after", "status", "said"),
     [
-        (-0.01, Status.PASSED, "fired after 0.0s, delivered after 0.0s"),
-        (-0.5, Status.FAILED, "it was firing before the fault"),
+        ("webhook", -0.01, Status.PASSED, "fired after 0.0s, delivered after 0.0s"),
+        ("webhook", -0.5, Status.FAILED, "it was firing before the fault"),
+        ("prometheus", -0.5, Status.PASSED, "fired after 0.0s, delivered after 0.2s"),  # dated by the scrape's begin
+        ("prometheus", -1.5, Status.FAILED, "it was firing before the fault"),
     ],
 )
 def test_an_alert_may_be_quicker_than_the_faults_witness_but_not_than_the_fault(
-    setting: DrillSetting, after: float, status: Status, said: str
+    setting: DrillSetting, via: str, after: float, status: Status, said: str
 ) -> None:
-    verdict = judge(Run(alerts=(CAPACITY, seen(after, "firing"), seen(18, "resolved"))).events(setting))
+    alerts = (CAPACITY, seen(after, "firing", via=via), seen(0.2, "firing"), seen(18, "resolved"))
+    verdict = judge(Run(alerts=alerts).events(setting))
     check = verdict.check("alert/NodeNotReady/fired")
     assert check is not None and (check.status, check.seen) == (status, said)

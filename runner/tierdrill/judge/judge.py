@@ -156,7 +156,7 @@ def _service_checks(
         looked_at = frozenset(monitoring.alerts) if monitoring and expect.alerts.others == "allowed" else None
         return [*checks, *judge_quiet(events, timeline, looked_at), *judge_no_playbooks(events)]
     checks.extend(judge_invariants(expect.invariants, setting.tiers, samples, timeline, evidence))
-    checks.extend(judge_alerts(expect.alerts, events, timeline))
+    checks.extend(judge_alerts(expect.alerts, setting.environment.clock, events, timeline))
     checks.extend(judge_playbooks(setting, events, timeline, samples))
     checks.extend(judge_class(setting, events, timeline, samples, evidence, streamed))
     return checks

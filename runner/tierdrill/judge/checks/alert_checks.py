@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from tierdrill.documents.models.drill import AlertExpectation, Alerts
+from tierdrill.documents.models.environment import Clock
 from tierdrill.documents.models.units import show_duration
 from tierdrill.history.events import Event, each
 from tierdrill.history.kinds.response_kinds import AlertState
@@ -67,14 +68,14 @@ def sightings(events: Sequence[Event]) -> list[Firing]:
     ]
 
 
-def judge_alerts(wanted: Alerts, events: Sequence[Event], timeline: Timeline) -> list[Check]:
+def judge_alerts(wanted: Alerts, clock: Clock, events: Sequence[Event], timeline: Timeline) -> list[Check]:
     """The alert checks of a drill; deadlines count from the effect of the fault that the alert is about."""
     seen = judged_sightings(events, timeline)
     ours = [one for one in seen if any(_is_about(expectation, one, timeline) for expectation in wanted.must_fire)]
     checks = []
     for expectation in wanted.must_fire:
         mine = [one for one in seen if one.alert != expectation.alert or one in ours]
-        checks.append(_fired(expectation, mine, timeline, seen))
+        checks.append(_fired(expectation, clock, mine, timeline, seen))
         if expectation.resolves:
             checks.append(_resolved(expectation, mine, timeline))
     checks.extend(
@@ -174,7 +175,20 @@ def _labels(labels: dict[str, str]) -> str:
     return "{" + ", ".join(f"{key}={value}" for key, value in sorted(labels.items())) + "}" if labels else ""
 
 
-def _fired(expectation: AlertExpectation, seen: Sequence[Firing], timeline: Timeline, whole: Sequence[Firing]) -> Check:
+def _came_before(hit: Firing, begun: float, clock: Clock) -> bool:
+    """Whether it fired before that moment. Prometheus dates an alert by when the scrape that tells it was begun, and
+    the target may answer as late as the next one is due.
+    """
+    return hit.at < begun - (clock.scrape_interval if hit.via == "prometheus" else 0.0)
+
+
+def _fired(
+    expectation: AlertExpectation,
+    clock: Clock,
+    seen: Sequence[Firing],
+    timeline: Timeline,
+    whole: Sequence[Firing],
+) -> Check:
     name, targets = expectation.alert, list(expectation.labels.values())
     begun, effect = timeline.begun_on(targets), timeline.effect_on(targets)
     wanted = f"{name}{_labels(expectation.labels)} fires and is delivered"
@@ -184,7 +198,7 @@ def _fired(expectation: AlertExpectation, seen: Sequence[Firing], timeline: Time
     status, text, took = Status.FAILED, "it never fired", None
     if begun is None or effect is None:
         status, text = Status.INCONCLUSIVE, "no fault was seen to land"
-    elif any(hit.at < begun for hit in hits):
+    elif any(_came_before(hit, begun, clock) for hit in hits):
         text = "it was firing before the fault"
     elif hits:
         delivered = [hit for hit in hits if hit.via == "webhook"]
