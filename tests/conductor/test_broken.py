@@ -23,7 +23,7 @@ from tierdrill.conductor.run import RunOptions, run_drill
 from tierdrill.conductor.run_start import RunBroken
 from tierdrill.history.history_store import HistoryError
 from tierdrill.history.ledger import Ledger
-from tierdrill.process.child import open_log
+from tierdrill.process.spawn import open_log
 
 
 @pytest.mark.parametrize(

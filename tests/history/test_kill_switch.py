@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tierdrill.history.database_file import connect
-from tierdrill.history.kill_switch import AUTHOR_MAX, REASON_MAX, SIZE, Halt, Switch, kill_switch, stop_switch
-from tierdrill.history.ledger import Ledger, LedgerError, halted, throw_kill_switch
+from tierdrill.history.kill_switch import halted, throw_kill_switch
+from tierdrill.history.ledger import Ledger, LedgerError
+from tierdrill.history.switch_file import AUTHOR_MAX, REASON_MAX, SIZE, Halt, Switch, kill_switch, stop_switch
 from tierdrill.text import visible
 
 ASKED = Halt(1.5, "ann", "incident 7")

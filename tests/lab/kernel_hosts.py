@@ -21,7 +21,8 @@ from tierdrill.lab.lab_config import Means
 from tierdrill.lab.network.kernel_network import KernelFabric
 from tierdrill.lab.network.means import NoMeans, means
 from tierdrill.lab.network.namespace_hosts import HOSTS_FILE, NamespaceHosts, addresses, program_path, socket_of
-from tierdrill.process.spawn import program_argv, spawn_async
+from tierdrill.process.ready_line import program_argv
+from tierdrill.process.spawn import spawn_async
 
 HOSTS = ("controller", "gateway-a", "gateway-b", "node-1", "node-2")
 GATEWAY, NODE = "gateway-a", "node-1"

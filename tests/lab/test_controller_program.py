@@ -16,7 +16,8 @@ from urllib.parse import unquote
 import httpx
 import pytest
 
-from tierdrill.process.spawn import program_argv, spawn
+from tierdrill.process.ready_line import program_argv
+from tierdrill.process.spawn import spawn
 
 TOKEN = "controller-test"
 GRACE_S = 2.0

@@ -17,6 +17,7 @@ import pytest
 from tierdrill.lab.network.link_rules import Edge, LinkRule
 from tierdrill.lab.network.proxy_network import Fabric
 from tierdrill.process import spawn as spawn
+from tierdrill.process.ready_line import program_argv
 
 TOKEN = "fabric-token"
 
@@ -110,7 +111,7 @@ def fabric(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Control]:
     folder = tmp_path_factory.mktemp("fabric")
     config = folder / "fabric.json"
     config.write_text(json.dumps({"token": TOKEN}), encoding="utf-8")
-    child = spawn.spawn(spawn.program_argv("fabric", config), log_path=folder / "fabric.log")
+    child = spawn.spawn(program_argv("fabric", config), log_path=folder / "fabric.log")
     try:
         yield Control(child.address)
     finally:

@@ -20,7 +20,8 @@ import pytest
 
 from tierdrill.lab.gateway.ejection import FAILURES_MIN
 from tierdrill.process.child import Child
-from tierdrill.process.spawn import program_argv, spawn
+from tierdrill.process.ready_line import program_argv
+from tierdrill.process.spawn import spawn
 
 TIER = {"name": "critical", "rank": 1, "attempt_timeout_s": 0.2, "retries": 2, "deadline_s": 2.0}
 

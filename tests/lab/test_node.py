@@ -21,6 +21,7 @@ from tierdrill.process import groups
 from tierdrill.process import spawn as spawn
 from tierdrill.process.child import Child
 from tierdrill.process.identity import here
+from tierdrill.process.ready_line import program_argv
 
 pytestmark = pytest.mark.lab
 TOKEN = "node-token"
@@ -94,7 +95,7 @@ class Node:
         self.child = self.start()
 
     def start(self) -> Child:
-        argv = spawn.program_argv("node", self.config)
+        argv = program_argv("node", self.config)
         self.child = spawn.spawn(argv, log_path=self.folder / "node.log", new_group=True)
         return self.child
 

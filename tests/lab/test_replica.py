@@ -21,6 +21,7 @@ from tierdrill.lab.replica.replica_api import POISON, POISON_EXIT
 from tierdrill.lab.replica.replica_program import Replica, ReplicaSettings, on_given_gpu
 from tierdrill.process import spawn as spawn
 from tierdrill.process.child import Child
+from tierdrill.process.ready_line import program_argv
 
 SEED, SIZE, TOKEN = 11, 1024, "replica-token"
 GPU = GpuConfig(0, "GPU-0", 80, "H100 (emulated)", "00000000:04:00.0")
@@ -80,7 +81,7 @@ def start(folder: Path, **changes: Any) -> Client:
     } | changes
     config = folder / "replica.json"
     config.write_text(json.dumps(document), encoding="utf-8")
-    return Client(spawn.spawn(spawn.program_argv("replica", config), log_path=folder / "log"), gpu_file)
+    return Client(spawn.spawn(program_argv("replica", config), log_path=folder / "log"), gpu_file)
 
 
 @pytest.fixture(scope="module")

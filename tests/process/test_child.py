@@ -11,18 +11,18 @@ from pathlib import Path
 import pytest
 
 from tests.process.test_spawn import _gone
-from tierdrill.process.child import start
 from tierdrill.process.groups import signal_process
 from tierdrill.process.identity import identify
+from tierdrill.process.spawn import start
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 ECHO = [sys.executable, "-c", "import sys; sys.stdout.write(sys.stdin.read().upper())"]
 STARTER = """
 import os, sys
-from tierdrill.process.child import shared_pipe, start
+from tierdrill.process.spawn import shared_pipe, start
 child = "import os, time; os.write(1, b'.'); time.sleep(60)"
 if sys.argv[1] == "changes its mind":
-    child = "from tierdrill.process.child import outlive_starter; outlive_starter();" + child
+    child = "from tierdrill.process.spawn import outlive_starter; outlive_starter();" + child
 with shared_pipe() as (ours, theirs), open(theirs, "wb", closefd=False) as out:
     child = start([sys.executable, "-c", child], (out, out), session=True, outlives=sys.argv[1] == "outlives")
 os.read(ours, 1)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tierdrill.process.child import start
 from tierdrill.process.safe_files import is_locked, locked, sign, take_lock
+from tierdrill.process.spawn import start
 
 HOLDER = """
 import sys

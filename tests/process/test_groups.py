@@ -13,7 +13,7 @@ import pytest
 from tests.process.test_spawn import READY_PROGRAM, _script
 from tierdrill.process import groups
 from tierdrill.process import spawn as spawn
-from tierdrill.process.child import launch
+from tierdrill.process.spawn import launch
 
 
 def test_kill_group_takes_stopped_members_at_once(tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ from tierdrill.history.ledger import Ledger
 from tierdrill.load.load_child import locust_command
 from tierdrill.process import programs
 from tierdrill.process.programs import Program
+from tierdrill.process.ready_line import program_argv
 from tierdrill.process.signals import StopSignal
-from tierdrill.process.spawn import program_argv
 
 PROGRAMS = {
     "reaper": programs.program(Program.REAPER, "--help"),
@@ -51,7 +51,7 @@ def test_every_program_of_ours_is_started_that_way() -> None:
 
 
 @pytest.mark.parametrize(
-    ("call", "places"), [("Popen(", ["child.py"]), ("create_subprocess_", []), ("flock(", ["safe_files.py"])]
+    ("call", "places"), [("Popen(", ["spawn.py"]), ("create_subprocess_", []), ("flock(", ["safe_files.py"])]
 )
 def test_processes_are_started_and_files_locked_in_one_place(call: str, places: list[str]) -> None:
     root = Path(tierdrill.__file__).parent

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tierdrill.process.spawn import program_arguments
+from tierdrill.process.ready_line import program_arguments
 
 
 def test_of_several_files_and_values_the_later_counts(tmp_path: Path) -> None:

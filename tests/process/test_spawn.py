@@ -14,11 +14,13 @@ import psutil
 import pytest
 
 from tierdrill.process import spawn as spawn
-from tierdrill.process.child import Ready, SpawnError, launch
+from tierdrill.process.child import Ready, SpawnError
+from tierdrill.process.ready_line import READY, await_ready
+from tierdrill.process.spawn import launch
 
 READY_PROGRAM = """
 import os, signal, sys, time
-from tierdrill.process.spawn import announce_ready
+from tierdrill.process.ready_line import announce_ready
 fd = int(sys.argv[sys.argv.index("--ready-fd") + 1])
 announce_ready(fd, "probe", "p-1", "127.0.0.1:1234")
 time.sleep(30)
@@ -27,7 +29,7 @@ time.sleep(30)
 PARENT_PROGRAM = """
 import os, signal, sys
 from pathlib import Path
-from tierdrill.process.child import launch
+from tierdrill.process.spawn import launch
 child = launch([sys.executable, "-c", "import time; time.sleep(30)"], log_path=Path(sys.argv[1]))
 child.send_signal(signal.SIGSTOP)
 print(child.pid, flush=True)
@@ -113,8 +115,8 @@ def test_a_stopped_child_dies_with_its_parent(tmp_path: Path) -> None:
 
 
 def test_waiting_for_a_keeper_ends_with_its_word_or_its_death() -> None:
-    for word, wanted in ((spawn.READY, True), (b"", False), (b"no\n", False)):
+    for word, wanted in ((READY, True), (b"", False), (b"no\n", False)):
         heard, ready = os.pipe()
         os.write(ready, word)
         os.close(ready)
-        assert spawn.await_ready(heard, 5.0) is wanted
+        assert await_ready(heard, 5.0) is wanted

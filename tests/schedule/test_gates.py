@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tierdrill.documents.models.environment import Dependency
 from tierdrill.documents.models.tiers import EscalationLevel, Maintenance, Objectives, Tier
-from tierdrill.history.ledger import Halt
+from tierdrill.history.switch_file import Halt
 from tierdrill.judge.trend.run_figures import ObjectiveFigure, RunFigures
 from tierdrill.schedule.gates import gate_rules as gates
 from tierdrill.schedule.gates.environment_health import ask_all, ask_one

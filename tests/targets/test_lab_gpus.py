@@ -31,6 +31,7 @@ from tierdrill.lab.replica.replica_metrics import ReplicaMetrics
 from tierdrill.lab.replica.serving_engine import Engine, GpuView
 from tierdrill.process import spawn as spawn
 from tierdrill.process.identity import identify
+from tierdrill.process.ready_line import program_argv
 from tierdrill.targets.base import Proof, TargetError
 from tierdrill.targets.lab import gpu_clocks
 from tierdrill.targets.lab.fault_port import LAB_FAULTS
@@ -105,7 +106,7 @@ def replica(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, st
         "prefill_ms_per_token": 1, "decode_ms_per_token": 5,
     }  # fmt: skip
     config.write_text(json.dumps(document), encoding="utf-8")
-    child = spawn.spawn(spawn.program_argv("replica", config), log_path=folder / "log")
+    child = spawn.spawn(program_argv("replica", config), log_path=folder / "log")
     try:
         yield folder, child.address
     finally:

@@ -15,6 +15,7 @@ from tierdrill.faults.known_kinds import KINDS, checked_parameters
 from tierdrill.injection.undo import await_proof
 from tierdrill.lab.client import LabClient
 from tierdrill.process import spawn as spawn
+from tierdrill.process.ready_line import program_argv
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.lab.fault_port import LAB_FAULTS
 
@@ -45,7 +46,7 @@ class Lab:
 def client(tmp_path: Path, endpoint: Endpoint) -> Iterator[LabClient]:
     config = tmp_path / "fabric.json"
     config.write_text(json.dumps({"token": TOKEN}), encoding="utf-8")
-    child = spawn.spawn(spawn.program_argv("fabric", config), log_path=tmp_path / "log")
+    child = spawn.spawn(program_argv("fabric", config), log_path=tmp_path / "log")
     try:
         control = Control(child.address)
         control.edge("gateway-a>assistant-0", endpoint.address)

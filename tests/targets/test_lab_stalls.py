@@ -21,7 +21,7 @@ from tierdrill.lab.supervisor.node_stalls import NodeStalls, Stalls
 from tierdrill.lab.supervisor.processes import ProcessTable
 from tierdrill.process import groups
 from tierdrill.process import spawn as spawn
-from tierdrill.process.child import launch
+from tierdrill.process.spawn import launch
 from tierdrill.targets.lab.fault_port import LAB_FAULTS
 
 

@@ -19,7 +19,8 @@ from tests.cli.support import ROOT, tierdrill
 from tests.web.standin import Browser, catalogue_with, csrf_of, options
 from tierdrill.cli.commands.web import token
 from tierdrill.history.audit_log import entries
-from tierdrill.history.ledger import Ledger, halted, throw_kill_switch
+from tierdrill.history.kill_switch import halted, throw_kill_switch
+from tierdrill.history.ledger import Ledger
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.kubernetes import lease
 from tierdrill.web.access_tokens import ROLES, TokenStore

@@ -12,7 +12,7 @@ import pytest
 
 from tests.web.chromium import CHROMIUM, Chromium, Page
 from tests.web.standin import StandInPrometheus, catalogue_with, options, together, well
-from tierdrill.history.ledger import halted
+from tierdrill.history.kill_switch import halted
 from tierdrill.monitoring.loopback import Loopback
 from tierdrill.web.access_tokens import TokenStore
 from tierdrill.web.dashboard_app import application

@@ -20,9 +20,9 @@ from tierdrill.faults.known_kinds import ACTIONS, KINDS, UNDOS, arguments_of
 from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.injection.injector import Injector, NotInjected, wait_until
 from tierdrill.injection.undo import undo_fault
-from tierdrill.process.child import shared_pipe, start
 from tierdrill.process.programs import Program, program, user_environment
-from tierdrill.process.spawn import await_ready
+from tierdrill.process.ready_line import await_ready
+from tierdrill.process.spawn import shared_pipe, start
 from tierdrill.targets.base import TargetError
 
 KEEPER_WITHIN_S = 10.0

@@ -90,7 +90,7 @@ def _document(here: Surroundings, file: str) -> tuple[GameDay, Catalogue]:
 
 
 def _refuse_halted(here: Surroundings) -> None:
-    from tierdrill.history.ledger import halted
+    from tierdrill.history.kill_switch import halted
 
     halt = halted(here.home)
     if halt is not None:

@@ -11,7 +11,7 @@ from tierdrill.conductor.engine_life import EngineLife, Lifeline
 from tierdrill.conductor.external_playbooks import ToolHooks, secret_of
 from tierdrill.conductor.plan import Plan
 from tierdrill.conductor.recorder import Recorder
-from tierdrill.conductor.sabotage import believing, broken_remedy, own_comment
+from tierdrill.conductor.sabotage import believing, broken_remedy, cut_automation, own_comment
 from tierdrill.documents.models.drill import OnCall, SabotageAction
 from tierdrill.history.events import Event
 from tierdrill.history.kinds.run_kinds import FaultIntended, PlatformState, ProcessExited, RunNote
@@ -111,10 +111,7 @@ class Deployment:
 
     def cut_automation(self) -> tuple[set[str], dict[str, str]]:
         """The playbooks that must not run, and those that act on a wrong target."""
-        sabotage = self.plan.sabotage.do if self.plan.sabotage else None
-        disabled = {sabotage.disable_playbook} if sabotage and sabotage.disable_playbook else set()
-        wrong = {sabotage.retarget_playbook: sabotage.to or ""} if sabotage and sabotage.retarget_playbook else {}
-        return disabled, wrong
+        return cut_automation(self.plan.sabotage)
 
     async def open(self) -> None:
         """Start receiver and pager, and let Alertmanager notify this run."""

@@ -15,9 +15,10 @@ from tierdrill.conductor.plan import Plan
 from tierdrill.faults.blast_radius import Limits
 from tierdrill.history.events import Event
 from tierdrill.history.kinds.run_kinds import RunNote
-from tierdrill.process.child import Child, shared_pipe, start
+from tierdrill.process.child import Child
 from tierdrill.process.programs import Program, program, user_environment
 from tierdrill.process.safe_files import write_private
+from tierdrill.process.spawn import shared_pipe, start
 
 READY_WITHIN_S = 15.0
 SPEC_FILE = "experiment.json"

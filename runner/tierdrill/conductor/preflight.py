@@ -6,10 +6,29 @@ Each finding becomes an event.
 import asyncio
 from typing import Any
 
+from tierdrill.conductor.deployment import Deployment
 from tierdrill.history.ledger import Ledger
-from tierdrill.targets.base import Finding, Inventory
+from tierdrill.targets.base import Finding, Inventory, TargetError
 
 QUIET = frozenset({"none", "info"})
+
+
+async def check_health(deployment: Deployment, ledger: Ledger, run: str) -> list[Finding]:
+    """The deployment is well, and nothing is left over from before."""
+    try:
+        inventory = await deployment.remedies.inventory()
+    except TargetError as error:
+        return [Finding("deployment", False, str(error))]
+    left = check_ledger(ledger, run, deployment.session.place)
+    return [*check_inventory(inventory), *await deployment.session.preflight(), left]
+
+
+async def check_quiet(deployment: Deployment) -> list[Finding]:
+    """Alerts come through, and none is firing."""
+    alerts, heard = await deployment.active_alerts(), deployment.pipeline_heard
+    quiet = check_alerts(alerts) if alerts is not None else Finding("alerts", False, "no answer from Alertmanager")
+    pipeline = Finding("pipeline", heard, "the Watchdog alert came through" if heard else "no alert came through")
+    return [pipeline, quiet]
 
 
 def check_inventory(inventory: Inventory) -> list[Finding]:

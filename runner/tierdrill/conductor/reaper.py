@@ -29,7 +29,7 @@ from tierdrill.history.liveness import AlreadyAlive, hold
 from tierdrill.history.sealed import append_to_run, is_sealed
 from tierdrill.injection.undo import in_order_of_undo, undo_fault
 from tierdrill.judge.judge import NotARun
-from tierdrill.process.spawn import tell_ready
+from tierdrill.process.ready_line import tell_ready
 from tierdrill.targets.target_registry import labs_of
 
 TICK_S = 0.2

@@ -7,10 +7,11 @@ import signal
 from collections.abc import Iterable
 from pathlib import Path
 
-from tierdrill.process.child import Child, shared_pipe, start
+from tierdrill.process.child import Child
 from tierdrill.process.programs import Program, program, user_environment
+from tierdrill.process.ready_line import await_ready
 from tierdrill.process.signals import StopSignal
-from tierdrill.process.spawn import await_ready
+from tierdrill.process.spawn import shared_pipe, start
 
 READY_WITHIN_S = 10.0
 DISMISS_WITHIN_S = 5.0

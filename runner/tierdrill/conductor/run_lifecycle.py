@@ -19,7 +19,7 @@ from tierdrill.conductor.deployment import Deployment
 from tierdrill.conductor.external_playbooks import tool_secrets
 from tierdrill.conductor.guardrails import keep_leases, pump_reports, pump_samples
 from tierdrill.conductor.plan import Plan, load_plan
-from tierdrill.conductor.preflight import check_alerts, check_inventory, check_ledger
+from tierdrill.conductor.preflight import check_health, check_quiet
 from tierdrill.conductor.reaper_handle import ReaperHandle, start_reaper
 from tierdrill.conductor.recorder import Recorder, in_thread
 from tierdrill.conductor.run_start import RunRecords, RunRefused
@@ -172,22 +172,12 @@ class RunLifecycle(Generic[D]):
     async def healthy(self) -> list[Finding]:
         """The deployment is well, and nothing is left over from before."""
         assert self.deployment is not None
-        session = self.deployment.session
-        try:
-            inventory = await self.deployment.remedies.inventory()
-        except TargetError as error:
-            return [Finding("deployment", False, str(error))]
-        ledger = check_ledger(self.ledger, self.plan.run, session.place)
-        return [*check_inventory(inventory), *await session.preflight(), ledger]
+        return await check_health(self.deployment, self.ledger, self.plan.run)
 
     async def quiet(self) -> list[Finding]:
         """Alerts come through, and none is firing."""
         assert self.deployment is not None
-        alerts = await self.deployment.active_alerts()
-        heard = self.deployment.pipeline_heard
-        quiet = check_alerts(alerts) if alerts is not None else Finding("alerts", False, "no answer from Alertmanager")
-        pipeline = Finding("pipeline", heard, "the Watchdog alert came through" if heard else "no alert came through")
-        return [pipeline, quiet]
+        return await check_quiet(self.deployment)
 
     def spawn(self, work: Awaitable[None]) -> asyncio.Task[None]:
         """Let it go on until the run ends. If it breaks, the run cannot be believed any longer, and stops."""

@@ -43,6 +43,14 @@ def believing(playbooks: Sequence[Playbook], sabotage: SabotageAction) -> tuple[
     return tuple(map(trusting, playbooks))
 
 
+def cut_automation(sabotage: Sabotage | None) -> tuple[set[str], dict[str, str]]:
+    """The playbooks that must not run, and those that act on a wrong target."""
+    action = sabotage.do if sabotage is not None else SabotageAction()
+    disabled = {action.disable_playbook} if action.disable_playbook else set()
+    wrong = {action.retarget_playbook: action.to or ""} if action.retarget_playbook else {}
+    return disabled, wrong
+
+
 def own_comment(plan: Plan) -> str:
     """The comment of the silence that this run creates."""
     return f"sabotage {plan.sabotage.name if plan.sabotage else ''} of run {plan.run}"

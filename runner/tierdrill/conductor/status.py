@@ -7,12 +7,12 @@ from typing import Any
 
 from tierdrill.history.database_file import kept_copies
 from tierdrill.history.history_store import HistoryStore
-from tierdrill.history.kill_switch import kill_switch
 from tierdrill.history.ledger import Ledger
 from tierdrill.history.ledger_tables import LedgerFault
 from tierdrill.history.liveness import living
 from tierdrill.history.projection import project
 from tierdrill.history.sealed import EXERCISE
+from tierdrill.history.switch_file import kill_switch
 from tierdrill.policy.override_grants import in_force
 from tierdrill.process.identity import STOPPED, ProcessId, me
 from tierdrill.targets.base import REMEDY

@@ -23,10 +23,11 @@ from tierdrill.gameday.record.step_outcome import UNCLEAN, outcome_of, refused, 
 from tierdrill.gameday.step_runs import RunChild
 from tierdrill.history.events import event
 from tierdrill.history.history_store import HistoryError, HistoryStore
-from tierdrill.history.kill_switch import Halt
+from tierdrill.history.kill_switch import halted
 from tierdrill.history.kinds.gameday_kinds import ClockMoved, RunEvent, RunFinished, RunNamed, RunStarting
 from tierdrill.history.kinds.run_kinds import RunStarted
-from tierdrill.history.ledger import Ledger, LedgerError, halted
+from tierdrill.history.ledger import Ledger, LedgerError
+from tierdrill.history.switch_file import Halt
 from tierdrill.judge.judge import NotARun, setting_in
 from tierdrill.report.run_model import RunState
 from tierdrill.report.run_state import reduce

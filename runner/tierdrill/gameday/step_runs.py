@@ -17,9 +17,10 @@ from tierdrill.gameday.journal import Journal, new_identity
 from tierdrill.history.events import Event, event
 from tierdrill.history.kinds.gameday_kinds import GameDayOpened
 from tierdrill.history.kinds.run_kinds import RunStarted
-from tierdrill.process.child import Child, start, tail
+from tierdrill.process.child import Child, tail
 from tierdrill.process.programs import Program, program, user_environment
 from tierdrill.process.safe_files import is_locked, locked
+from tierdrill.process.spawn import start
 from tierdrill.targets.target_registry import mechanisms_of
 
 SETTING_UP_S = 12.0

@@ -5,8 +5,8 @@ from dataclasses import astuple
 from pathlib import Path
 
 from tierdrill.history.database_file import DatabaseFile
-from tierdrill.history.kill_switch import stop_switch
 from tierdrill.history.liveness import hold, lives, release
+from tierdrill.history.switch_file import stop_switch
 from tierdrill.process.identity import ProcessId, me
 
 

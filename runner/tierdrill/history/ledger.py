@@ -13,7 +13,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,8 @@ from typing import Any
 from tierdrill.history.audit_log import AuditEntry, AuditError, append
 from tierdrill.history.database_file import is_corrupt
 from tierdrill.history.environment_locks import EnvironmentLocks
-from tierdrill.history.kill_switch import Halt, kill_switch, stop_switch
 from tierdrill.history.ledger_tables import LEDGER_VERSION, LedgerFault, OwnedProcess, change
+from tierdrill.history.switch_file import Halt, kill_switch, stop_switch
 from tierdrill.process.identity import ProcessId, boot_identity, since_boot
 from tierdrill.text import Explained, valid
 
@@ -167,7 +167,7 @@ class Ledger(EnvironmentLocks):
         return [OwnedProcess(row[0], row[1], ProcessId(*row[2:6]), row[6]) for row in rows]
 
     def halt(self, author: str, reason: str) -> None:
-        """Throw the kill switch: nothing may start, and what runs must stop. See `throw_kill_switch`."""
+        """Throw the kill switch: nothing may start, and what runs must stop. See kill_switch.py."""
         asked = Halt(time.time(), valid(author), valid(reason))
         with self._explained():
             self._kill_switch.throw(asked)
@@ -224,34 +224,6 @@ class Ledger(EnvironmentLocks):
         """The digest of the last event of a run, as it was when it ended; None where none was kept."""
         rows = self._rows("SELECT digest FROM histories WHERE run = ?", run)
         return str(rows[0][0]) if rows else None
-
-
-def halted(home: Path) -> Halt | None:
-    """The halt in force in that home, if any; nothing is made where nothing is."""
-    with Ledger.kept(home) as ledger:
-        return ledger.halted() if ledger else kill_switch(home).thrown()
-
-
-def throw_kill_switch(home: Path, author: str, reason: str) -> str:
-    """Throw the kill switch of that home, whatever state its ledger and the disk are in.
-
-    Returns why the ledger has no record of it; "" where it has. LedgerError only if it could not be thrown at all.
-    """
-    unthrown = None
-    asked = Halt(time.time(), valid(author), valid(reason))
-    try:
-        kill_switch(home).throw(asked)
-    except OSError as error:
-        unthrown = error
-    try:
-        with closing(Ledger(home)) as ledger:
-            ledger.record(asked)
-    except LedgerError as error:
-        if unthrown is not None:
-            causes = dict.fromkeys((f"{unthrown.filename or home}: {unthrown.strerror}", str(error)))
-            raise LedgerError(f"NOT halted: {'; '.join(causes)}") from unthrown
-        return str(error)
-    return ""
 
 
 class _Begun:

@@ -16,7 +16,7 @@ from uvicorn.config import Config
 
 from tierdrill.log_throttle import log_to_stderr
 from tierdrill.monitoring.loopback import LocalRequests, WebServer, is_elsewhere
-from tierdrill.process.spawn import announce_ready, program_arguments
+from tierdrill.process.ready_line import announce_ready, program_arguments
 
 BACKLOG = 2048
 KEEP_ALIVE_S = 75

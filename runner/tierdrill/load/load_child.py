@@ -19,9 +19,10 @@ from tierdrill.load.child_line import PLAN, READY_FD
 from tierdrill.load.load_plan import LoadPlan
 from tierdrill.load.sample_tail import ReportTail, SampleTail
 from tierdrill.load.sample_writer import Sample
-from tierdrill.process.child import Child, shared_pipe, start
+from tierdrill.process.child import Child
 from tierdrill.process.programs import Program, bare_environment, program, user_environment
-from tierdrill.process.spawn import read_line_async
+from tierdrill.process.ready_line import read_line_async
+from tierdrill.process.spawn import shared_pipe, start
 from tierdrill.text import Explained
 
 LOCUST_FILE = Path(__file__).with_name("locustfile.py")

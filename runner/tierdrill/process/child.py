@@ -1,52 +1,25 @@
-"""How every program is started that is not just a question with an answer: its identity, its input, its end, its log.
-
-A child asks the kernel to be killed when its starter dies (PR_SET_PDEATHSIG), stopped or not, unless it is to outlive
-it: so `kill -9` of any lab process leaves nothing behind. The kernel ties that request to the starter's *thread*: start
-from a thread that lives as long as the child should, which in practice is the main one.
+"""A program that was started: its identity, its input, its end, its log.
 
 asyncio is imported where it is awaited: the reaper and a chaos action start sooner without it.
 """
 
 import contextlib
-import ctypes
-import logging
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, TypedDict, Unpack
 
 from tierdrill.process.identity import here, identify
 from tierdrill.text import Explained
 
 LOG_TAIL_BYTES = 2000
-_PR_SET_PDEATHSIG = 1
 _POLL_S = 0.02
 
 
 class SpawnError(Explained, RuntimeError):
     """A program could not be started, or died or stayed silent before it was ready."""
-
-
-class How(TypedDict, total=False):
-    env: Mapping[str, str] | None
-    """None: as this process's."""
-    cwd: Path | None
-    stdin: bool
-    """Whether it reads what it is told with `say` or `feed`; else it has nothing to read."""
-    session: bool
-    """In a session, and with that a process group, of its own."""
-    new_group: bool
-    """As the leader of a process group of its own."""
-    group: int | None
-    """In that process group."""
-    pass_fds: Sequence[int]
-    outlives: bool
-    """Whether it lives on when its starter dies."""
 
 
 @dataclass(frozen=True)
@@ -167,76 +140,6 @@ class Child:
         return tail(self.log_path)
 
 
-def start(argv: Sequence[str], output: Path | tuple[BinaryIO, BinaryIO] | None, **how: Unpack[How]) -> Child:
-    """Start a program. OSError where the machine will not.
-
-    `output` is a log to append to, two open files for stdout and stderr, or None: nobody reads it.
-    """
-    session, new_group, group = how.get("session", False), how.get("new_group", False), how.get("group")
-    if session + new_group + (group is not None) > 1:
-        raise ValueError("session, new_group and group exclude each other")
-    env = how.get("env")
-    with _opened(output) as (out, err):
-        popen = subprocess.Popen(
-            list(argv),
-            bufsize=0,
-            stdin=subprocess.PIPE if how.get("stdin") else subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
-            env=None if env is None else dict(env),
-            cwd=how.get("cwd"),
-            start_new_session=session,
-            process_group=0 if new_group else -1 if group is None else group,
-            pass_fds=tuple(how.get("pass_fds", ())),
-            preexec_fn=None if how.get("outlives") else _die_with_parent(os.getpid()),
-        )
-    pgid = popen.pid if session or new_group else os.getpgrp() if group is None else group
-    return Child(popen, output if isinstance(output, Path) else Path(os.devnull), pgid)
-
-
-def launch(argv: Sequence[str], *, log_path: Path, **how: Unpack[How]) -> Child:
-    """Start a program that does not announce itself (Prometheus, say), or SpawnError."""
-    try:
-        return start(argv, log_path, **how)
-    except OSError as error:
-        raise SpawnError(f"cannot start {argv[0]}: {error}") from error
-
-
-@contextlib.contextmanager
-def _opened(output: Path | tuple[BinaryIO, BinaryIO] | None) -> Iterator[tuple[BinaryIO | int, BinaryIO | int]]:
-    if isinstance(output, Path):
-        with open_log(output) as log:
-            yield log, subprocess.STDOUT
-    else:
-        yield output or (subprocess.DEVNULL, subprocess.DEVNULL)
-
-
-@contextlib.contextmanager
-def shared_pipe(*, child_reads: bool = False) -> Iterator[tuple[int, int]]:
-    """A pipe with a program that is started inside: our end, to close later, and the program's, for `pass_fds`."""
-    ours, childs = os.pipe()
-    if child_reads:
-        ours, childs = childs, ours
-    try:
-        yield ours, childs
-    except BaseException:
-        os.close(ours)
-        raise
-    finally:
-        os.close(childs)
-
-
-def open_log(path: Path) -> BinaryIO:
-    """A child's log, to append to; nowhere where it cannot be opened: a log keeps nothing from being started or undone.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("ab")
-    except OSError as error:
-        logging.getLogger("tierdrill").warning("no log: %s: %s", path, error.strerror)
-        return Path(os.devnull).open("ab")
-
-
 def tail(path: Path, size: int = LOG_TAIL_BYTES) -> str:
     """The last bytes of a log, as text; an unreadable log is an empty one."""
     try:
@@ -246,27 +149,6 @@ def tail(path: Path, size: int = LOG_TAIL_BYTES) -> str:
             return log.read().decode(errors="replace").strip()
     except OSError:
         return ""
-
-
-def _die_with_parent(parent: int) -> Callable[[], None]:
-    """What the child does between fork and exec: ask to be killed when `parent` dies (Linux; elsewhere nothing)."""
-    if not sys.platform.startswith("linux"):
-        return lambda: None
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-
-    def ask() -> None:
-        prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-        if os.getppid() != parent:
-            os._exit(1)  # the parent died before we could ask
-
-    return ask
-
-
-def outlive_starter() -> None:
-    """In a program that has been started: stay when its starter ends after all, or the terminal does."""
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, 0, 0, 0, 0)
 
 
 async def readable(fd: int) -> None:

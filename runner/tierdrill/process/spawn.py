@@ -1,129 +1,116 @@
-"""Spawning a program, which tells its starter that it serves: one line into the descriptor it got as `--ready-fd`.
+"""How every program is started that is not just a question with an answer.
 
-Nobody polls a port or reads a log to find that out. A lab program's line is JSON and says where it serves; that of a
-reaper is READY.
+`start` and `launch` return at once; `spawn` waits until the program tells that it serves (see ready_line.py).
+
+A child asks the kernel to be killed when its starter dies (PR_SET_PDEATHSIG), stopped or not, unless it is to outlive
+it: so `kill -9` of any lab process leaves nothing behind. The kernel ties that request to the starter's *thread*: start
+from a thread that lives as long as the child should, which in practice is the main one.
 """
 
-import argparse
 import contextlib
+import ctypes
 import json
+import logging
 import os
-import select
 import signal
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Unpack
+from typing import BinaryIO, TypedDict, Unpack
 
-from tierdrill.process.child import Child, How, Ready, SpawnError, launch, readable, shared_pipe
-from tierdrill.process.programs import Program, program
+from tierdrill.process.child import Child, Ready, SpawnError
+from tierdrill.process.ready_line import is_whole, read_line, read_line_async
 
-READY = b"ready\n"
 READY_TIMEOUT_S = 10.0
-_LINE_BYTES_MAX = 65536
+_PR_SET_PDEATHSIG = 1
 
 
-def read_line(descriptor: int, within_s: float) -> bytes:
-    """Block until there is a line, and read it; without its end where the other side closed. TimeoutError."""
-    deadline = time.monotonic() + within_s
-    poller = select.poll()
-    poller.register(descriptor, select.POLLIN)
-    received = b""
-    while not _is_whole(received):
-        left_ms = (deadline - time.monotonic()) * 1000
-        if left_ms <= 0 or not poller.poll(left_ms):
-            raise TimeoutError
-        if not (chunk := os.read(descriptor, 4096)):
-            break
-        received += chunk
-    return received
+class How(TypedDict, total=False):
+    env: Mapping[str, str] | None
+    """None: as this process's."""
+    cwd: Path | None
+    stdin: bool
+    """Whether it reads what it is told with `say` or `feed`; else it has nothing to read."""
+    session: bool
+    """In a session, and with that a process group, of its own."""
+    new_group: bool
+    """As the leader of a process group of its own."""
+    group: int | None
+    """In that process group."""
+    pass_fds: Sequence[int]
+    outlives: bool
+    """Whether it lives on when its starter dies."""
 
 
-async def read_line_async(descriptor: int, within_s: float) -> bytes:
-    """As `read_line`, without blocking the loop."""
-    import asyncio  # not needed by who only tells or blocks, and slow to import
+def start(argv: Sequence[str], output: Path | tuple[BinaryIO, BinaryIO] | None, **how: Unpack[How]) -> Child:
+    """Start a program. OSError where the machine will not.
 
-    received = b""
-    async with asyncio.timeout(within_s):
-        while not _is_whole(received):
-            await readable(descriptor)
-            if not (chunk := os.read(descriptor, 4096)):
-                break
-            received += chunk
-    return received
-
-
-def _is_whole(received: bytes) -> bool:
-    return b"\n" in received or len(received) > _LINE_BYTES_MAX
-
-
-def tell_ready(descriptor: int | None) -> None:
-    """A reaper's word to who started it: from now on it is at its post."""
-    if descriptor is not None:
-        os.write(descriptor, READY)
-        os.close(descriptor)
-
-
-def await_ready(descriptor: int, within_s: float) -> bool:
-    """Wait for that word on the other end; False if it did not come. Closes the descriptor."""
-    try:
-        return read_line(descriptor, within_s) == READY
-    except TimeoutError:
-        return False
-    finally:
-        os.close(descriptor)
-
-
-@dataclass(frozen=True)
-class Arguments:
-    """The command line every lab program takes."""
-
-    config: dict[str, Any]
-    ready_fd: int | None
-
-
-def program_argv(name: str, config_path: Path) -> list[str]:
-    """The command line that starts one of this package's lab programs."""
-    return program(Program[name.upper()], "--config", config_path)
-
-
-def program_arguments(name: str, argv: Sequence[str] | None = None) -> Arguments:
-    """Parse `--config FILE.json ... [--set NAME=VALUE ...] [--ready-fd N]`.
-
-    Of several files, and of what is set by hand, the later one counts: a pod has its secret in a file of its own, and
-    its name and node in variables.
+    `output` is a log to append to, two open files for stdout and stderr, or None: nobody reads it.
     """
-    parser = argparse.ArgumentParser(prog=f"python -m tierdrill.lab.{name}")
-    parser.add_argument("--config", required=True, type=Path, action="append")
-    parser.add_argument("--set", type=_setting, action="append", default=[], metavar="NAME=VALUE")
-    parser.add_argument("--ready-fd", type=int, default=None)
-    options = parser.parse_args(argv)
-    config: dict[str, Any] = {}
-    for path in options.config:
-        part = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(part, dict):
-            parser.error(f"{path}: expected a JSON object")
-        config |= part
-    return Arguments(config=config | dict(options.set), ready_fd=options.ready_fd)
+    session, new_group, group = how.get("session", False), how.get("new_group", False), how.get("group")
+    if session + new_group + (group is not None) > 1:
+        raise ValueError("session, new_group and group exclude each other")
+    env = how.get("env")
+    with _opened(output) as (out, err):
+        popen = subprocess.Popen(
+            list(argv),
+            bufsize=0,
+            stdin=subprocess.PIPE if how.get("stdin") else subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            env=None if env is None else dict(env),
+            cwd=how.get("cwd"),
+            start_new_session=session,
+            process_group=0 if new_group else -1 if group is None else group,
+            pass_fds=tuple(how.get("pass_fds", ())),
+            preexec_fn=None if how.get("outlives") else _die_with_parent(os.getpid()),
+        )
+    pgid = popen.pid if session or new_group else os.getpgrp() if group is None else group
+    return Child(popen, output if isinstance(output, Path) else Path(os.devnull), pgid)
 
 
-def _setting(written: str) -> tuple[str, str]:
-    name, mark, value = written.partition("=")
-    if not (name and mark):
-        raise argparse.ArgumentTypeError(f"got {written!r}, expected NAME=VALUE")
-    return name, value
-
-
-def announce_ready(ready_fd: int | None, program: str, name: str, address: str) -> None:
-    """Tell the starter where this program serves; without a descriptor (started by hand) do nothing."""
-    if ready_fd is None:
-        return
-    line = json.dumps({"program": program, "name": name, "address": address, "pid": os.getpid()}) + "\n"
+def launch(argv: Sequence[str], *, log_path: Path, **how: Unpack[How]) -> Child:
+    """Start a program that does not announce itself (Prometheus, say), or SpawnError."""
     try:
-        os.write(ready_fd, line.encode())
+        return start(argv, log_path, **how)
+    except OSError as error:
+        raise SpawnError(f"cannot start {argv[0]}: {error}") from error
+
+
+@contextlib.contextmanager
+def _opened(output: Path | tuple[BinaryIO, BinaryIO] | None) -> Iterator[tuple[BinaryIO | int, BinaryIO | int]]:
+    if isinstance(output, Path):
+        with open_log(output) as log:
+            yield log, subprocess.STDOUT
+    else:
+        yield output or (subprocess.DEVNULL, subprocess.DEVNULL)
+
+
+@contextlib.contextmanager
+def shared_pipe(*, child_reads: bool = False) -> Iterator[tuple[int, int]]:
+    """A pipe with a program that is started inside: our end, to close later, and the program's, for `pass_fds`."""
+    ours, childs = os.pipe()
+    if child_reads:
+        ours, childs = childs, ours
+    try:
+        yield ours, childs
+    except BaseException:
+        os.close(ours)
+        raise
     finally:
-        os.close(ready_fd)
+        os.close(childs)
+
+
+def open_log(path: Path) -> BinaryIO:
+    """A child's log, to append to; nowhere where it cannot be opened: a log keeps nothing from being started or undone.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("ab")
+    except OSError as error:
+        logging.getLogger("tierdrill").warning("no log: %s: %s", path, error.strerror)
+        return Path(os.devnull).open("ab")
 
 
 def spawn(
@@ -181,7 +168,7 @@ def _abandon(child: Child) -> None:
 
 
 def _parse_ready(child: Child, argv: Sequence[str], received: bytes) -> Ready:
-    if not _is_whole(received):
+    if not is_whole(received):
         raise _not_ready(child, argv, "closed its ready descriptor without a word")
     try:
         said = json.loads(received.split(b"\n", 1)[0])
@@ -198,3 +185,24 @@ def _not_ready(child: Child, argv: Sequence[str], what: str) -> SpawnError:
     # Where it says what went wrong, all that it did before is in the way.
     said = errors[-1] if errors else said
     return SpawnError(f"{' '.join(argv[:4])} {what} ({state}); log {child.log_path}:\n{said}")
+
+
+def _die_with_parent(parent: int) -> Callable[[], None]:
+    """What the child does between fork and exec: ask to be killed when `parent` dies (Linux; elsewhere nothing)."""
+    if not sys.platform.startswith("linux"):
+        return lambda: None
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+
+    def ask() -> None:
+        prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)  # the parent died before we could ask
+
+    return ask
+
+
+def outlive_starter() -> None:
+    """In a program that has been started: stay when its starter ends after all, or the terminal does."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, 0, 0, 0, 0)

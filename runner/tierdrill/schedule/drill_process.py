@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tierdrill.process.child import Child, shared_pipe, start, tail
+from tierdrill.process.child import Child, tail
 from tierdrill.process.programs import user_environment
+from tierdrill.process.spawn import shared_pipe, start
 
 _LAUNCHER = Path(__file__).with_name("exec_gate.py")
 _TAIL_BYTES = 4000

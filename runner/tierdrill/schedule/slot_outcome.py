@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tierdrill.history.history_store import HistoryError, RunRecord, run_named
-from tierdrill.process.child import start
 from tierdrill.process.programs import Program, user_environment
+from tierdrill.process.spawn import start
 from tierdrill.schedule.store.slot_records import Attempt, SlotState, worst
 
 _BY_CODE = {0: "passed", 1: "failed", 2: "refused", 3: "inconclusive", 4: "aborted", 5: "unclean"}

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from tierdrill.history.ledger import Ledger, LedgerError
-from tierdrill.process.child import start
 from tierdrill.process.groups import kill_group
 from tierdrill.process.programs import Program, program, user_environment
 from tierdrill.process.safe_files import take_lock, write_private
+from tierdrill.process.spawn import start
 from tierdrill.targets.base import FaultOrder, Inventory, Mechanism, Proof, TargetError
 
 ROLLBACKS_WITHIN_S = 60.0

@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tierdrill.history.history_store import run_named
-from tierdrill.process.child import Child, start, tail
+from tierdrill.process.child import Child, tail
 from tierdrill.process.programs import user_environment
+from tierdrill.process.spawn import start
 from tierdrill.web.request_guard import Refused
 
 COMPLAINT = "tierdrill: "

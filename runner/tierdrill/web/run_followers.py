@@ -14,10 +14,11 @@ from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.models.tiers import Tiers
 from tierdrill.history.audit_log import AUDIT_FILE
 from tierdrill.history.history_store import HistoryStore
-from tierdrill.history.kill_switch import Halt, kill_switch
+from tierdrill.history.kill_switch import halted
 from tierdrill.history.kinds.run_kinds import RunStarted
-from tierdrill.history.ledger import Ledger, LedgerError, halted
+from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.history.sealed import EXERCISE
+from tierdrill.history.switch_file import Halt, kill_switch
 from tierdrill.policy.override_grants import RuleOverride, in_force
 from tierdrill.report.live import current_rows
 from tierdrill.report.live.current_rows import Progress, Row, TierRow

@@ -8,7 +8,8 @@ from contextlib import closing
 
 from starlette.responses import Response
 
-from tierdrill.history.ledger import Ledger, throw_kill_switch
+from tierdrill.history.kill_switch import throw_kill_switch
+from tierdrill.history.ledger import Ledger
 from tierdrill.text import Explained
 from tierdrill.web.page_answers import Ask
 from tierdrill.web.request_guard import Refused

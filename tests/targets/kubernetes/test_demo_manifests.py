@@ -33,7 +33,7 @@ from tierdrill.lab.lab_config import build, make_node
 from tierdrill.lab.node.emulated_gpus import GpuBoard
 from tierdrill.lab.node.gpu_exporter import ExporterSettings, build_app
 from tierdrill.lab.replica.replica_program import Replica, ReplicaSettings
-from tierdrill.process.spawn import program_arguments
+from tierdrill.process.ready_line import program_arguments
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.kubernetes.manifests.demo import DemoOptions, as_yaml, manifests, plan_of
 from tierdrill.targets.kubernetes.manifests.demo_plan import CONTROLLER, GATEWAY, PROMETHEUS

@@ -43,7 +43,8 @@ def _lease(here: Surroundings, environment: str) -> DrillLease:
 @click.pass_obj
 def halt(here: Surroundings, reason: str, by: str | None, environment: str | None) -> None:
     """Turn on the kill switch: runs stop and clean up, and none can start until `tierdrill resume`."""
-    from tierdrill.history.ledger import LedgerError, throw_kill_switch
+    from tierdrill.history.kill_switch import throw_kill_switch
+    from tierdrill.history.ledger import LedgerError
 
     lease = None if environment is None else _lease(here, environment)
     unrecorded = throw_kill_switch(here.home, by or author(), _said(reason))

@@ -27,7 +27,7 @@ from tierdrill.lab.gateway.state_follower import StateFollower, StateStore
 from tierdrill.lab.lab_config import LabConfigError
 from tierdrill.log_throttle import log_to_stderr
 from tierdrill.monitoring.loopback import FORBIDDEN, is_elsewhere, refusal
-from tierdrill.process.spawn import announce_ready, program_arguments
+from tierdrill.process.ready_line import announce_ready, program_arguments
 
 BODY_BYTES_MAX = 4 * 1024 * 1024
 UPSTREAM_KEEPALIVE_S = 3.0  # below the replicas' own 5 s: never send on a connection that is being closed

@@ -23,7 +23,8 @@ from tierdrill.lab.network.namespace_hosts import OUTSIDE, NamespaceHosts, plug,
 from tierdrill.lab.network.pipes import Wire
 from tierdrill.lab.network.proxy_network import ActiveRule, Fabric, OpenEdge, log
 from tierdrill.lab.serving import BACKLOG, bind
-from tierdrill.process.child import Child, launch
+from tierdrill.process.child import Child
+from tierdrill.process.spawn import launch
 
 AGENT_FOLDER = Path("agent")
 """In the lab's folder, which this program works in."""

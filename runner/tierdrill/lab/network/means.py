@@ -15,7 +15,8 @@ from typing import Any, BinaryIO
 from tierdrill.home import agent_folder
 from tierdrill.lab.lab_config import Means
 from tierdrill.lab.network.namespace_hosts import NoSuchProgram, program_path
-from tierdrill.process.child import Child, shared_pipe, start
+from tierdrill.process.child import Child
+from tierdrill.process.spawn import shared_pipe, start
 
 WITHIN_S = 20.0
 _HERE = {"netns": "/proc/self/ns/net"}

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from tierdrill.lab.network.namespace_hosts import BRIDGE, INTERFACE, SOCKET, program_path
+from tierdrill.process.ready_line import announce_ready, program_arguments
 from tierdrill.process.safe_files import write_private
-from tierdrill.process.spawn import announce_ready, program_arguments
 
 PROGRAM = "namespaces"
 PREFIX_LENGTH = 24

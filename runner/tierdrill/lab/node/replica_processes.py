@@ -19,6 +19,7 @@ from tierdrill.lab.node.reconcile import BLOCKED, EXITED, READY, STARTING, STOPP
 from tierdrill.lab.node.weight_cache import PullFailed, WeightCache
 from tierdrill.process import spawn as spawn
 from tierdrill.process.child import Child, SpawnError
+from tierdrill.process.ready_line import program_argv
 from tierdrill.process.safe_files import write_private
 
 PROBE_INTERVAL_S = 0.25
@@ -189,7 +190,7 @@ class Replicas:
             self._changed.set()
             try:
                 child = await spawn.spawn_async(
-                    spawn.program_argv("replica", self._write_config(spec)),
+                    program_argv("replica", self._write_config(spec)),
                     log_path=self._dir / f"{spec.name}.log",
                     ready_timeout_s=START_TIMEOUT_S,
                     on_started=lambda child: setattr(managed, "child", child),

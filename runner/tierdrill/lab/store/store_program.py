@@ -14,7 +14,7 @@ from socketserver import ThreadingTCPServer
 from typing import Any
 
 from tierdrill.lab.replica.language_model import REVISIONS, checksums, made_weights
-from tierdrill.process.spawn import announce_ready, program_arguments
+from tierdrill.process.ready_line import announce_ready, program_arguments
 
 PROGRAM = "store"
 _JSON, _BYTES = "application/json", "application/octet-stream"

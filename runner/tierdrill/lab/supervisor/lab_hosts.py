@@ -9,8 +9,9 @@ from tierdrill.lab.lab_config import LabConfig
 from tierdrill.lab.network.namespace_hosts import HOSTS_FILE, OUTSIDE, NamespaceHosts, addresses, program_path
 from tierdrill.lab.supervisor.program_calls import CallFailed
 from tierdrill.process.child import Child
+from tierdrill.process.ready_line import program_argv
 from tierdrill.process.safe_files import write_private
-from tierdrill.process.spawn import program_argv, spawn_async
+from tierdrill.process.spawn import spawn_async
 
 NAMESPACES = "namespaces"
 

@@ -19,8 +19,9 @@ from tierdrill.lab.lab_files import (
 )
 from tierdrill.process.child import Child, SpawnError
 from tierdrill.process.programs import bare_environment
+from tierdrill.process.ready_line import program_argv
 from tierdrill.process.safe_files import write_private
-from tierdrill.process.spawn import program_argv, spawn_async
+from tierdrill.process.spawn import spawn_async
 
 READY_SLACK_S = 5.0
 

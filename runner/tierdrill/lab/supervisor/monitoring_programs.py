@@ -15,8 +15,9 @@ from tierdrill.monitoring.alert_names import RUN_LABEL
 from tierdrill.monitoring.alertmanager_config import NOWHERE_URL, filled_in
 from tierdrill.monitoring.binaries import working_directory
 from tierdrill.monitoring.monitoring_login import Login, web_config
-from tierdrill.process.child import Child, SpawnError, launch
+from tierdrill.process.child import Child, SpawnError
 from tierdrill.process.safe_files import write_private
+from tierdrill.process.spawn import launch
 
 JOBS = ("gateway", "controller", "node", "replica")
 REPLICA_INTERVAL_S = 1.0

@@ -9,7 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tierdrill.faults.store_names import STATE_MEMBERS
-from tierdrill.process.child import Child, SpawnError, launch
+from tierdrill.process.child import Child, SpawnError
+from tierdrill.process.spawn import launch
 
 PROGRAM = "etcd"
 JOB = "state-store"

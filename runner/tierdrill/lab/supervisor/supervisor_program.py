@@ -24,10 +24,11 @@ from tierdrill.lab.supervisor.lab_events import EventLog
 from tierdrill.lab.supervisor.lab_lifecycle import Lab
 from tierdrill.lab.supervisor.operations import Operations
 from tierdrill.lab.supervisor.program_calls import CallFailed
-from tierdrill.process.child import SpawnError, outlive_starter
+from tierdrill.process.child import SpawnError
 from tierdrill.process.identity import me
+from tierdrill.process.ready_line import announce_ready, program_arguments
 from tierdrill.process.safe_files import take_lock
-from tierdrill.process.spawn import announce_ready, program_arguments
+from tierdrill.process.spawn import outlive_starter
 
 PROGRAM = "supervisor"
 _log = logging.getLogger("tierdrill.supervisor")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from tierdrill.credentials import SecretMissing
 from tierdrill.history.history_store import HistoryError, HistoryStore
-from tierdrill.history.kill_switch import Halt
 from tierdrill.history.ledger import Ledger, LedgerError
+from tierdrill.history.switch_file import Halt
 from tierdrill.judge.trend.run_figures import RunFigures
 from tierdrill.schedule.gates import gate_rules as gates
 from tierdrill.schedule.gates.environment_health import Service, alert_facts, ask_all, logged_in

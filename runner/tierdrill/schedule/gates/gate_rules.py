@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from tierdrill.documents.models.tiers import Maintenance
 from tierdrill.documents.models.units import show_ratio
-from tierdrill.history.kill_switch import Halt
+from tierdrill.history.switch_file import Halt
 from tierdrill.text import listed, visible
 
 Verdict = Literal["open", "held", "not asked"]
