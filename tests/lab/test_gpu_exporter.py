@@ -43,6 +43,14 @@ def test_a_change_is_reported_and_taken_back(tmp_path: Path) -> None:
         exporter.stop(1.0)
 
 
+def tell_to_go(holder: subprocess.Popen[str]) -> None:
+    assert holder.stdin is not None and holder.stdout is not None
+    assert holder.stdout.readline() == "ready\n"
+    holder.stdin.write("go\n")
+    holder.stdin.flush()
+    assert holder.stdout.readline() == "held\n"
+
+
 def test_an_exporter_repeats_itself_as_long_as_somebody_holds_it(tmp_path: Path) -> None:
     config = tmp_path / "exporter.json"
     told = {"gpus": 1, "memory_gib": 80, "model_name": "H100", "state_dir": str(tmp_path / "gpus"), "node": "node-1"}
@@ -52,7 +60,7 @@ def test_an_exporter_repeats_itself_as_long_as_somebody_holds_it(tmp_path: Path)
     holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         with httpx.Client(base_url=f"http://{exporter.address}", trust_env=False) as client:
-            assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+            tell_to_go(holder)
             assert change(["--config", str(config), "--change", '0={"temperature_c": 91.5}']) == 0
             for _ in range(300):
                 if client.get("/gpus").json()["gpus"][0]["telemetry"]["temperature_c"] == 91.5:
@@ -77,19 +85,26 @@ def test_a_held_change_lasts_as_long_as_somebody_holds_it(tmp_path: Path) -> Non
     command = program(Program.GPU_EXPORTER, "--config", config, "--change", '1={"clock_factor": 0.4}', "--hold", "60")
     for ends in (subprocess.Popen.kill, lambda one: one.stdin.close()):
         holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+        tell_to_go(holder)
         assert devices() == {"1": {"clock_factor": 0.4}}
         ends(holder)
         holder.wait()
+        assert holder.stdout is not None
         holder.stdout.close()
         if holder.returncode:
             take_back(tmp_path, 2)
         assert devices() == {} and json.loads((tmp_path / "held.json").read_text()) == {}
     silent = [*command[:-3], '0={"allocatable": false}', "--hold", "0.05"]
-    holder = subprocess.Popen(silent, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
-    assert holder.wait() == 0 and devices() == {}
-    assert holder.stdin is not None
-    holder.stdin.close()
+    holder = subprocess.Popen(silent, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert holder.stdin is not None and holder.stdout is not None
+    holder.stdin.write(b"go\n")
+    holder.stdin.flush()
+    assert (holder.wait(), holder.stdout.read(), devices()) == (0, b"ready\nheld\n", {})
+    holder.communicate()
+    for unsaid in (b"", b"\n\n", b"no\n"):
+        holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        out, _ = holder.communicate(unsaid)
+        assert (holder.returncode, out, devices()) == (0, b"ready\n", {})
 
 
 @pytest.mark.parametrize(("told", "words"), [('7={"mode": "lost"}', "has GPUs 0 to 1"), ('0={"mode": "odd"}', "odd")])

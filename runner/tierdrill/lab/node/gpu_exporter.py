@@ -2,9 +2,10 @@
 
 On a cluster it runs on each node with GPUs; every metric says that it is emulated. What its GPUs are is changed as in
 the lab, by a file in the state folder, which `--config FILE.json --change INDEX={...}` writes: null takes a setting
-back. With `--hold SECONDS` the change lasts as long as somebody writes lines to that program: it is taken back when its
-input ends, or nothing came for so long; where it cannot, by the exporter's next start. Replicas that share the folder
-feel it. `--freeze --hold SECONDS` lets the exporter repeat its metrics of that moment for as long.
+back. With `--hold SECONDS` that program says "ready", makes the change once it reads "go", says "held", and the change
+lasts as long as somebody writes lines to it: it is taken back when its input ends, or nothing came for so long; where
+it cannot, by the exporter's next start. Replicas that share the folder feel it. `--freeze --hold SECONDS` lets the
+exporter repeat its metrics of that moment for as long.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from tierdrill.lab.serving import bind, run_program, serve_announced
 
 PROGRAM = "gpu-exporter"
 POLL_S = 0.2
+GO = b"go\n"
 FROZEN = "frozen"
 """A file that is there as long as the exporter repeats itself."""
 HELD = "held.json"
@@ -90,6 +92,8 @@ def change(argv: list[str]) -> int:
     index, _, written = options.change.partition("=")
     changes = json.loads(written)
     folder, gpus = Path(told["state_dir"]), int(told["gpus"])
+    if options.hold is not None and not _told_to(options.hold):
+        return 0
     try:
         if options.hold is not None:
             _note(folder, index, list(changes))
@@ -109,6 +113,8 @@ def _apply(folder: Path, gpus: int, index: str, changes: Mapping[str, Any]) -> N
 
 
 def _freeze(folder: Path, hold_s: float) -> int:
+    if not _told_to(hold_s):
+        return 0
     folder.mkdir(parents=True, exist_ok=True)
     (folder / FROZEN).touch()
     _hold(hold_s)
@@ -116,12 +122,26 @@ def _freeze(folder: Path, hold_s: float) -> int:
     return 0
 
 
+def _told_to(within_s: float) -> bool:
+    """Say that it can be done at once, and wait for the word; False where the input ends, or nothing comes for so long.
+    """
+    _say("ready")
+    said = b""
+    while GO not in said and select.select([0], [], [], within_s)[0] and (more := os.read(0, 4096)):
+        said = said[-len(GO) :] + more
+    return GO in said
+
+
 def _hold(within_s: float) -> None:
     """Say so, and wait until the input ends, or nothing comes for so long."""
-    sys.stdout.write("held\n")
-    sys.stdout.flush()
+    _say("held")
     while select.select([0], [], [], within_s)[0] and os.read(0, 4096):
         pass
+
+
+def _say(word: str) -> None:
+    sys.stdout.write(f"{word}\n")
+    sys.stdout.flush()
 
 
 def _held(folder: Path) -> dict[str, list[str]]:

@@ -1,7 +1,8 @@
 """Faults of emulated GPUs: a node's exporter of `tierdrill kubernetes demo` is told by a program beside it, and seen by
 what it reports itself. Replicas that share its state fail or are slow as on such a GPU.
 
-That program holds what it has changed as long as this process writes to it: it takes it back when its input ends.
+That program is started before the fault is due, for its start takes a second, and holds what it has changed as long as
+this process writes to it: it takes it back when its input ends.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ Key = tuple[str, str]
 
 _HELD: dict[Key, ExecStream] = {}
 """The lines of this process to those that hold: they outlive each place that is opened."""
-HELD = "held"
+READY, GO, HELD = "ready", b"go\n", "held"
 BEATS = 4
 EXPORTER = "app.kubernetes.io/part-of=tierdrill-demo,app.kubernetes.io/component=gpu-exporter"
 CHANGED_WITHIN_S = 15.0
@@ -55,10 +56,12 @@ def emulated_gpu_fault(
         told = {**p, **at}
         drilled.refuse_pods(place, [pod_of(_exporter(place, told))])
         at |= {"object": node.ref.plain(), "allocatable": gpus_offered(place, node.name)}
-        return {**at, "lines_before": _lines(_read(place, told), changes(p))}
+        at |= {"lines_before": _lines(_read(place, told), changes(p))}
+        prepare(place, told, *_change(told, changes(p)))
+        return at
 
     def inject(place: Place, p: Parameters) -> None:
-        hold(place, p, *_change(p, changes(p)))
+        hold(place, p)
 
     def revert(place: Place, p: Parameters) -> str:
         end_hold(place, p)
@@ -78,7 +81,7 @@ def emulated_gpu_fault(
         well = all(gpu["settings"][name] == getattr(WELL, name) for name in changes(p))
         return (also(place, p, False) if well else None) or seen(well, _witness(p), _told(p, gpu))
 
-    how = Mechanism(f"emulated GPU: {text}", emulated=True, landed_within_s=15.0, gone_within_s=60.0, poll_s=0.5)
+    how = Mechanism(f"emulated GPU: {text}", emulated=True, landed_within_s=15.0, gone_within_s=60.0, poll_s=0.2)
     return KubernetesFault(how, bind, inject, landed, gone, "exporter", NEEDS, revert)
 
 
@@ -108,17 +111,11 @@ def _beside(place: Place, p: Parameters, *words: str) -> ExecStream:
     return place.cluster.exec(metadata["namespace"], metadata["name"], container["name"], argv)
 
 
-def hold(place: Place, p: Parameters, *words: str) -> None:
-    """Have it done for as long as this process lives and the fault is not taken back. TargetError where it refuses."""
+def prepare(place: Place, p: Parameters, *words: str) -> None:
+    """Start the program that will hold it. TargetError where it refuses."""
     stream = _beside(place, p, *words, "--hold", f"{p['lease_s']:g}")
-    try:
-        if stream.read_line(CHANGED_WITHIN_S) != HELD:
-            said = stream.finish(0.0).errors.strip().splitlines() or ["its program has ended"]
-            raise TargetError(f"the exporter of {p['node']} refuses: {said[-1]}")
-    except TimeoutError:
-        stream.close()
-        raise TargetError(f"the exporter of {p['node']} was not told within {CHANGED_WITHIN_S:g} s") from None
-    key = (str(place.told["cluster"]), str(p["fault"]))
+    _await(stream, p, READY)
+    key = _key(place, p)
     _HELD[key] = stream
 
     def beat() -> None:
@@ -132,6 +129,31 @@ def hold(place: Place, p: Parameters, *words: str) -> None:
     threading.Thread(target=beat, name=f"exporter of {p['node']}", daemon=True).start()
 
 
+def hold(place: Place, p: Parameters) -> None:
+    """Have what was prepared done for as long as this process lives and the fault is not taken back. TargetError where
+    it refuses.
+    """
+    if (stream := _HELD.get(_key(place, p))) is None:
+        raise TargetError(f"the exporter of {p['node']} is not prepared for it")
+    stream.write(GO)
+    _await(stream, p, HELD)
+
+
+def _await(stream: ExecStream, p: Parameters, word: str) -> None:
+    try:
+        if stream.read_line(CHANGED_WITHIN_S) == word:
+            return
+        said = stream.finish(0.0).errors.strip().splitlines() or ["its program has ended"]
+    except TimeoutError:
+        stream.close()
+        raise TargetError(f"the exporter of {p['node']} was not told within {CHANGED_WITHIN_S:g} s") from None
+    raise TargetError(f"the exporter of {p['node']} refuses: {said[-1]}")
+
+
+def _key(place: Place, p: Parameters) -> Key:
+    return str(place.told["cluster"]), str(p["fault"])
+
+
 def close_holds() -> None:
     """End every line of this process: what is held by them is taken back."""
     while _HELD:
@@ -140,7 +162,7 @@ def close_holds() -> None:
 
 def end_hold(place: Place, p: Parameters) -> None:
     """Let the program take it back, and wait until it has, so that it comes into nobody's way later."""
-    stream = _HELD.pop((str(place.told["cluster"]), str(p["fault"])), None)
+    stream = _HELD.pop(_key(place, p), None)
     if stream is not None:
         try:
             stream.end_input()

@@ -39,6 +39,7 @@ def _bind(place: Place, p: Parameters) -> Parameters:
     if p.get("exporter"):
         exporter = {"node": p["exporter"], "host": drilled.node(place, p["exporter"]).name}
         emulated_gpu_fault.said_by(place, exporter)
+        emulated_gpu_fault.prepare(place, {**p, **exporter}, "--freeze")
     now = admin_of(place).told("flags") if p["flags_off"] else {}
     flags = {gateway: {flag: bool(has[flag]) for flag in p["flags_off"]} for gateway, has in now.items()}
     out = p.get("opted_out") or {"nodes": [], "labels": {}}
@@ -47,7 +48,7 @@ def _bind(place: Place, p: Parameters) -> Parameters:
 
 def _cut(place: Place, p: Parameters) -> None:
     if p.get("exporter"):
-        emulated_gpu_fault.hold(place, p, "--freeze")
+        emulated_gpu_fault.hold(place, p)
     for step in p[UNDO]:
         set_labels(place, step, p["opted_out"]["labels"])
     if p["silenced"]:
