@@ -38,6 +38,7 @@ ALL_FLAGS = (
     "stale_answers",
     "identity_check",
     "poison_quarantine",
+    "connection_reuse",
     "customer_class",
     "keep_last_policy",
     "autoscaling",
@@ -1055,6 +1056,15 @@ def test_connections_are_kept_and_every_series_exists_from_the_start() -> None:
         assert len(bench.replicas[0].peers) == 1
 
     drive(scenario, assistants(1))
+
+
+def test_without_connection_reuse_each_request_opens_a_connection() -> None:
+    async def scenario(bench: Bench) -> None:
+        for _ in range(5):
+            assert (await bench.ask()).status == 200
+        assert len(bench.replicas[0].peers) == 5
+
+    drive(scenario, assistants(1), flags={"connection_reuse": False})
 
 
 def test_a_gateway_without_its_picker_fails_closed_and_calls_it_no_shedding() -> None:

@@ -2,8 +2,8 @@
 
 FLAGS = (
     "priority_queue", "reserved_slots", "preemption", "shedding", "retries", "ejection", "circuit_breaker", "fallback",
-    "latency_routing", "health_checks", "stale_answers", "identity_check", "poison_quarantine", "customer_class",
-    "keep_last_policy", "autoscaling",
+    "latency_routing", "health_checks", "stale_answers", "identity_check", "poison_quarantine", "connection_reuse",
+    "customer_class", "keep_last_policy", "autoscaling",
 )  # fmt: skip
 """On unless they are taken away."""
 

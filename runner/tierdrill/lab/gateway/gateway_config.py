@@ -30,6 +30,7 @@ class Flags:
     stale_answers: bool = True  # while the resolver does not know an address, the last one holds
     identity_check: bool = True  # who answers at a replica's address must be that replica
     poison_quarantine: bool = True  # a prompt under which two replicas ended is sent to none for a while
+    connection_reuse: bool = True  # requests are sent on connections that are open, where there are some
     customer_class: bool = True  # a request's x-customer-class has a say in its tier
     keep_last_policy: bool = True  # without a state store that can be read: go by what it said last
     autoscaling: bool = True  # the controller is told how busy models are, where it has an autoscaler

@@ -332,8 +332,10 @@ class _Service:
         given = self._request.headers
         headers = {name: given[name] for name in FORWARDED if plain(given.get(name))}
         policy = self._call.policy
-        rank = {"x-tier-rank": str(policy.rank)} if self._core.flags.priority_queue else {}
-        return {**headers, "x-request-id": self._request_id, "x-tier": policy.name, **rank}
+        flags = self._core.flags
+        rank = {"x-tier-rank": str(policy.rank)} if flags.priority_queue else {}
+        once = {} if flags.connection_reuse else {"Connection": "close"}
+        return {**headers, **once, "x-request-id": self._request_id, "x-tier": policy.name, **rank}
 
 
 async def _to_client(sending: Awaitable[object]) -> None:
