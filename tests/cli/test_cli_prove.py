@@ -24,7 +24,7 @@ from tierdrill.conductor import provenance
 from tierdrill.conductor.provenance import build_of
 from tierdrill.documents import catalogue_reader
 from tierdrill.documents.catalogue import DrillSetting, setting_of
-from tierdrill.judge.trend.proof import ProofRow, variants_of
+from tierdrill.judge.proof import ProofRow, variants_of
 from tierdrill.judge.trend.run_figures import RunFigures
 from tierdrill.monitoring.binaries import NAMES
 from tierdrill.targets.base import TargetError

@@ -14,7 +14,7 @@ from tierdrill.conductor.run import Listener, RunOptions, RunOutcome
 from tierdrill.conductor.run_start import RunRefused
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.history.events import Event
-from tierdrill.judge.trend.proof import Ablation, ProofRow
+from tierdrill.judge.proof import Ablation, ProofRow
 from tierdrill.judge.verdict import Check, Status, StopReason, Verdict
 
 OUTCOMES = {

@@ -6,7 +6,7 @@ import pytest
 
 from tests.conductor.runs import Runs
 from tests.judge.build import shipped
-from tierdrill.judge.trend.proof import variants_of
+from tierdrill.judge.proof import variants_of
 
 RETRIES, MOVED = "sabotage:without-retries", "sabotage:without-reschedule-critical"
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.documents.support import DRILL, SCENARIO, good_catalogue
+from tierdrill.cli.folders import shipped_catalogue
 from tierdrill.documents.catalogue_reader import load_catalogue
 from tierdrill.documents.reading.reading_state import Absent
 from tierdrill.faults.known_kinds import KINDS
+from tierdrill.targets.kubernetes.target import KubernetesTarget
 from tierdrill.targets.lab.fault_port import MECHANISMS
 from tierdrill.targets.target_registry import absent_in
 
@@ -43,3 +45,11 @@ def test_the_lab_has_all_but_what_needs_a_cluster(tmp_path: Path) -> None:
     (environment,) = catalogue.environments.values()
     stored = environment.model_copy(update={"lab": environment.lab.model_copy(update={"state_store": True})})
     assert set(absent_in(stored)["fault"]) == unknown and "remedy" not in absent_in(stored)
+
+
+def test_what_kubernetes_does_to_whole_nodes_alone_is_told_of_playbooks_that_do_it_to_a_gpu() -> None:
+    absent = {"remedy": KubernetesTarget().absent()["remedy"]}
+    _, problems = load_catalogue(shipped_catalogue(), absent=lambda environment: absent)
+    told = {Path(one.path).stem: one.allowed for one in problems if "of a GPU" in str(one.found)}
+    assert told.keys() == {"nvlink-errors", "gpu-withdrawn", "row-remap-failed"}
+    assert set(told.values()) == {"Kubernetes takes whole nodes out of service, not a GPU"}

@@ -10,7 +10,7 @@ from tests.judge.build import shipped
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.models.protections import FLAGS
 from tierdrill.documents.variables import ablation_name, find_sabotage, parts_of
-from tierdrill.judge.trend.proof import Ablation, ablation_variant, ablations, broken_promises, row_of
+from tierdrill.judge.proof import Ablation, ablation_variant, ablations, broken_promises, row_of
 from tierdrill.judge.verdict import Check, Status, Verdict
 
 

@@ -12,8 +12,8 @@ from tests.judge.build import Outcome, Run, all_well, shipped
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.history.events import Event
 from tierdrill.judge.judge import judge
+from tierdrill.judge.proof import ProofRow, ablation_variant, row_of
 from tierdrill.judge.timeline import read_timeline
-from tierdrill.judge.trend.proof import ProofRow, ablation_variant, row_of
 from tierdrill.judge.trend.run_figures import figures_of
 from tierdrill.judge.verdict import Status, StopReason, Verdict
 

@@ -14,7 +14,7 @@ from tierdrill.documents.models.tiers import Maintenance
 from tierdrill.history.events import Event, event
 from tierdrill.history.kinds.run_kinds import RuleLifted, RuleRestored
 from tierdrill.judge.judge import judge
-from tierdrill.judge.trend.proof import row_of
+from tierdrill.judge.proof import row_of
 from tierdrill.judge.trend.run_figures import RunFigures, figures_of
 from tierdrill.judge.trend.run_series import DrillRuns
 from tierdrill.judge.verdict import Status

@@ -14,9 +14,9 @@ from tierdrill.documents.request_rules import RequestFacts
 from tierdrill.lab.gateway.admission_queue import Effect, Granted, ModelPool, Preempted, Refused, Ticket, TicketState
 from tierdrill.lab.gateway.circuit_breaker import CircuitBreaker
 from tierdrill.lab.gateway.gateway_config import Flags, TierPolicies, parse_config
-from tierdrill.lab.gateway.limits import Caps, Shedder
 from tierdrill.lab.gateway.retry_budget import RetryBudget
 from tierdrill.lab.gateway.routing import Endpoint, Router
+from tierdrill.lab.gateway.shedding import Caps, Shedder
 from tierdrill.lab.lab_config import LabConfigError, TierConfig
 
 CRITICAL = TierConfig("critical", 1, reserved_slots=1, may_preempt=("best-effort",), shed_order=3, queue_limit=2)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_synthetic import drill, sabotage, setting
 
-from tierdrill.judge.trend.proof import Ablation, ProofRow, missed, names
+from tierdrill.judge.proof import Ablation, ProofRow, missed, names
 from tierdrill.judge.verdict import Check, Status, Verdict
 from tierdrill.report.run.acts import DRILL, ENGINE
 from tierdrill.report.run.json_and_junit import json_report, junit_xml

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tierdrill.conductor.guardrails import keep_leases
 from tierdrill.conductor.phases import PlanClock
+from tierdrill.conductor.run_watchers import keep_leases
 from tierdrill.history.ledger import Ledger
 from tierdrill.injection.injector import wait_until
 from tierdrill.process.signals import StopSignal

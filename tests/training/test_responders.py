@@ -14,7 +14,7 @@ from tierdrill.training import responders
 from tierdrill.training.diagnosis import Seen, conclude
 from tierdrill.training.responders import POLICIES, Policy, Responder
 from tierdrill.training.scoring.exercise_score import score_history
-from tierdrill.training.scoring.scoring_context import ScoreCard
+from tierdrill.training.scoring.score_points import ScoreCard
 
 NAMES = sorted(catalogue().scenarios)
 DISTANCE = 15.0

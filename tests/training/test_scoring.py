@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.training.build import EFFECT_LAG_S, Sitting, catalogue, parameters_of, shipped, well_done
 from tierdrill.training.scoring.exercise_score import score, score_history
-from tierdrill.training.scoring.scoring_context import ScoreCard, ScoreLine
+from tierdrill.training.scoring.score_points import ScoreCard, ScoreLine
 
 NAMES = sorted(catalogue().scenarios)
 QUICK = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tierdrill.history.events import Event
     from tierdrill.history.hash_chain import Standing
     from tierdrill.history.history_store import RunRecord
-    from tierdrill.judge.trend.proof import ProofRow
+    from tierdrill.judge.proof import ProofRow
 
 
 def find_record(home: Path, run: str | None) -> RunRecord:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tierdrill.conductor.deployment import Deployment
-from tierdrill.conductor.guardrails import watch_child
 from tierdrill.conductor.phases import GO_AHEAD_S, LOAD_DRAIN_S, DrillRun, PlanClock
 from tierdrill.conductor.plan import Phase, Plan, PlannedFault
+from tierdrill.conductor.run_watchers import watch_child
 from tierdrill.documents.catalogue import Catalogue, DrillSetting, Experiment, setting_of
 from tierdrill.documents.models.drill import Drill
 from tierdrill.documents.models.external import Availability

@@ -9,9 +9,9 @@ from typing import Any
 from tierdrill.conductor.deployment import Deployment
 from tierdrill.conductor.experiment_runner import SPEC_FILE, ExperimentProcess, write_spec
 from tierdrill.conductor.external_playbooks import tool_secrets
-from tierdrill.conductor.guardrails import watch_child
 from tierdrill.conductor.preflight import settle
 from tierdrill.conductor.run_lifecycle import RunLifecycle
+from tierdrill.conductor.run_watchers import watch_child
 from tierdrill.conductor.sabotage import apply_sabotage
 from tierdrill.history.events import Event
 from tierdrill.history.history_store import HistoryError

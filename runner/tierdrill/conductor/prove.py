@@ -1,7 +1,8 @@
 """Proving a drill: it passes, its blip twin is silent, and it fails for the named reason each time its net is cut.
 
 A drill that cannot fail is no drill; this is how that is shown. Ablation shows the same of the platform: each of its
-protections and playbooks is needed, for without it a promise breaks in some drill.
+protections and playbooks is needed, for without it a promise breaks in some drill. What each run must come to is in
+judge/proof.py.
 """
 
 import time
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from tierdrill.conductor.run import Listener, RunOptions, RunOutcome, run_drill
 from tierdrill.documents.catalogue import DrillSetting
-from tierdrill.judge.trend.proof import Ablation, ProofRow, ablation_variant, row_of, variants_of
+from tierdrill.judge.proof import Ablation, ProofRow, ablation_variant, row_of, variants_of
 
 OnRow = Callable[[ProofRow, RunOutcome], None]
 

@@ -17,12 +17,12 @@ from typing import Generic, TypeVar
 from tierdrill.conductor.cleanup import own_process, undo_all
 from tierdrill.conductor.deployment import Deployment
 from tierdrill.conductor.external_playbooks import tool_secrets
-from tierdrill.conductor.guardrails import keep_leases, pump_reports, pump_samples
 from tierdrill.conductor.plan import Plan, load_plan
 from tierdrill.conductor.preflight import check_health, check_quiet
 from tierdrill.conductor.reaper_handle import ReaperHandle, start_reaper
 from tierdrill.conductor.recorder import Recorder, in_thread
 from tierdrill.conductor.run_start import RunRecords, RunRefused
+from tierdrill.conductor.run_watchers import keep_leases, pump_reports, pump_samples
 from tierdrill.documents.models.drill import Guardrail
 from tierdrill.history.events import Emit, Event
 from tierdrill.history.history_store import HistoryError

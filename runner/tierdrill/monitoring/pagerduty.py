@@ -1,4 +1,6 @@
-"""A stand-in for the pager, speaking PagerDuty's Events v2, and a client for it or for the real one.
+"""A stand-in for the pager, speaking PagerDuty's Events v2, and its client.
+
+What goes to the real one is sent by schedule/notify/send.py.
 
 The stand-in keeps pages in memory and shows them (GET /pages); whoever is on call acknowledges with POST
 /pages/{dedup_key}/acknowledge. Both want its bearer token, and events its routing key, as PagerDuty's do. Nobody's

@@ -21,6 +21,11 @@ def settings_of(name: str, arguments: Mapping[str, Any]) -> tuple[Setting, ...]:
     return REMEDIES[name].settings(arguments) if name in REMEDIES else ()
 
 
+def of_gpu(name: str) -> str:
+    """A remedy of a node or a GPU, done to a GPU alone, as targets name what they do not have."""
+    return f"{name} of a GPU"
+
+
 def implemented(names: Iterable[str], module: Mapping[str, Any]) -> dict[str, Callable[..., Any]]:
     """What a module does under each of the names: its function of that name, with `_` for `-` and `.`."""
     found = {name: module.get(name.replace("-", "_").replace(".", "_")) for name in names}

@@ -14,7 +14,7 @@ from tierdrill.conductor.finalize import figures_in
 from tierdrill.conductor.plan import new_run_name
 from tierdrill.did_you_mean import none_named
 from tierdrill.documents.catalogue import DrillSetting, setting_of
-from tierdrill.judge.trend.proof import variants_of
+from tierdrill.judge.proof import variants_of
 from tierdrill.judge.trend.proof_status import ProofState
 from tierdrill.judge.trend.run_figures import RunFigures, judged_tiers
 from tierdrill.judge.trend.whole_trend import DrillTrend, Trend, trend_of

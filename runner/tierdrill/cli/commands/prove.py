@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from tierdrill.conductor.run import RunOptions, RunOutcome
     from tierdrill.documents.catalogue import Catalogue, DrillSetting
     from tierdrill.history.events import Event
-    from tierdrill.judge.trend.proof import ProofRow
+    from tierdrill.judge.proof import ProofRow
     from tierdrill.report.run.prove_page import DrillProof
     from tierdrill.targets.base import TargetError
 
@@ -162,7 +162,7 @@ def _to_prove(
     Of the whole `catalogue` a drill that cannot be run there is skipped, without a setting; else Refusal, TargetError.
     """
     from tierdrill.conductor.plan import PlanError, make_plan
-    from tierdrill.judge.trend.proof import variants_of
+    from tierdrill.judge.proof import variants_of
     from tierdrill.report.run.prove_page import DrillProof
     from tierdrill.targets.base import TargetError
     from tierdrill.targets.target_registry import mechanisms_of
@@ -274,7 +274,7 @@ def _ablate(
     as_json: bool,
 ) -> int:
     from tierdrill.conductor.prove import Ablations, ablate
-    from tierdrill.judge.trend.proof import ablations
+    from tierdrill.judge.proof import ablations
     from tierdrill.report.format import glyphs_for
     from tierdrill.report.run.prove_matrix import ablation_conclusion, ablation_json, ablation_table, reason
 

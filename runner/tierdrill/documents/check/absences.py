@@ -8,6 +8,7 @@ from tierdrill.documents.models.drill import Drill
 from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.reading.fault_actions import calls
 from tierdrill.documents.reading.reading_state import Place
+from tierdrill.remedies.known_remedies import of_gpu
 
 
 def check_absences(context: Context) -> None:
@@ -32,6 +33,7 @@ def _check_drill(context: Context, place: Place, drill: Drill, environment: Envi
         spot = place.at("expect", "playbooks", "must_fire", number, "playbook")
         if playbook is not None and playbook.engine == "tierdrill":
             report("remedy", [(step.do, spot) for step in playbook.steps])
+            report("remedy", [(of_gpu(step.do), spot) for step in playbook.steps if "gpu" in step.arguments])
     for number, sabotage in enumerate(drill.sabotages):
         spot = place.at("sabotages", number, "do")
         report("sabotage", [(field, spot.at(field)) for field in sabotage.do.model_fields_set])

@@ -12,7 +12,7 @@ from tierdrill.gameday.gameday_model import CANNOT_TELL, HELD, NOT_HELD, REFUSED
 from tierdrill.history.events import Event, each
 from tierdrill.history.kinds.run_kinds import GuardrailBreached
 from tierdrill.judge.judge import NotARun, judge, setting_in
-from tierdrill.judge.trend.proof import names
+from tierdrill.judge.proof import names
 from tierdrill.judge.verdict import Verdict
 from tierdrill.report.run.origin import emulated_parts
 from tierdrill.report.run_model import Line

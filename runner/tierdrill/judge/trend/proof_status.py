@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 
+from tierdrill.judge.proof import ProofRow
 from tierdrill.judge.statistics import Interval, wilson
-from tierdrill.judge.trend.proof import ProofRow
 from tierdrill.judge.trend.run_figures import Build, RunFigures
 from tierdrill.judge.trend.run_series import DrillRuns
 

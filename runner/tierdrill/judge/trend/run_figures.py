@@ -21,8 +21,8 @@ from tierdrill.documents.models.drill import Drill
 from tierdrill.documents.models.tiers import Tiers
 from tierdrill.history.events import Event
 from tierdrill.judge.judge import setting_in, start_of
+from tierdrill.judge.proof import row_of, variants_of
 from tierdrill.judge.timeline import read_timeline
-from tierdrill.judge.trend.proof import row_of, variants_of
 from tierdrill.judge.verdict import GUARDRAIL, Check, Status, Times, Verdict
 
 FORMAT = 3

@@ -13,8 +13,8 @@ from typing import Protocol
 
 from tierdrill.lab.gateway.gateway_config import Flags
 from tierdrill.lab.gateway.lifted_rules import LiftedRules
-from tierdrill.lab.gateway.limits import Clock
 from tierdrill.lab.gateway.routing import Replica, Router
+from tierdrill.lab.gateway.shedding import Clock
 from tierdrill.lab.lab_config import TierConfig
 
 SERVICE_TIME_SMOOTHING = 0.1

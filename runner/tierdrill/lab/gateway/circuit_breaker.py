@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from tierdrill.lab.gateway.limits import Clock
+from tierdrill.lab.gateway.shedding import Clock
 
 
 class CircuitBreaker:

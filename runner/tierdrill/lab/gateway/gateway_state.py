@@ -13,11 +13,11 @@ from tierdrill.lab.gateway.gateway_config import GatewayConfig, TierPolicies
 from tierdrill.lab.gateway.gateway_metrics import GatewayMetrics
 from tierdrill.lab.gateway.held_settings import HeldSettings
 from tierdrill.lab.gateway.lifted_rules import LiftedRules
-from tierdrill.lab.gateway.limits import Caps, Clock, Shedder
 from tierdrill.lab.gateway.picker import FAILS_CLOSED, LOST, Picker
 from tierdrill.lab.gateway.quarantine import Quarantine
 from tierdrill.lab.gateway.retry_budget import RetryBudget
 from tierdrill.lab.gateway.routing import Endpoint, Replica, Router
+from tierdrill.lab.gateway.shedding import Caps, Clock, Shedder
 from tierdrill.lab.lab_config import LabConfigError, TierConfig
 
 ENDED = ("reset", "truncated")

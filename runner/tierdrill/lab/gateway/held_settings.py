@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tierdrill.lab.gateway.limits import Clock
+from tierdrill.lab.gateway.shedding import Clock
 from tierdrill.lab.lab_config import LabConfigError
 from tierdrill.remedies.remedy import UNTOLD
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 
 from tierdrill.documents.models.protections import LIFTABLE
-from tierdrill.lab.gateway.limits import Clock
+from tierdrill.lab.gateway.shedding import Clock
 from tierdrill.lab.lab_config import LabConfigError, TierConfig
 
 

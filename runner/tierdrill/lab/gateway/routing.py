@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from tierdrill.lab.gateway.ejection import Ejection
 from tierdrill.lab.gateway.gateway_config import Flags
-from tierdrill.lab.gateway.limits import Clock
+from tierdrill.lab.gateway.shedding import Clock
 from tierdrill.lab.lab_config import LabConfigError
 
 PROBE_TIMEOUTS_TO_FAIL = 2

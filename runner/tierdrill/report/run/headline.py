@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.models.drill import Sabotage
 from tierdrill.documents.variables import find_sabotage
-from tierdrill.judge.trend.proof import names
+from tierdrill.judge.proof import names
 from tierdrill.judge.verdict import HARMLESS, Check, Status, Verdict
 from tierdrill.report.charts.deployment_lanes import checks_of, worst
 from tierdrill.report.format import (

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tierdrill.documents.variables import what
-from tierdrill.judge.trend.proof import Ablation, ProofRow, missed, names
+from tierdrill.judge.proof import Ablation, ProofRow, missed, names
 from tierdrill.report.format import UNICODE, Glyphs, show_seconds, variant_words
 from tierdrill.text import plural
 

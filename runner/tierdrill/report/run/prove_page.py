@@ -8,7 +8,7 @@ from functools import cache
 from jinja2 import Environment
 
 from tierdrill import __version__
-from tierdrill.judge.trend.proof import ProofRow
+from tierdrill.judge.proof import ProofRow
 from tierdrill.report.format import UNICODE, variant_words
 from tierdrill.report.html_template import page_environment
 from tierdrill.report.run.prove_matrix import reason

@@ -75,7 +75,7 @@ class ClusterRemedies(ClusterFacts):
         work = _REMEDIES.get(action)
         if work is None:
             raise TargetError(f"remedy {action} is not offered on Kubernetes, expected {listed(sorted(_REMEDIES))}")
-        if arguments.get("gpu") is not None and action in ("cordon", "drain", "uncordon"):
+        if arguments.get("gpu") is not None and REMEDIES[action].target == "place":
             raise TargetError(f"{action}: Kubernetes takes whole nodes out of service, not a GPU")
         found: RemedyResult = await work(self, arguments)
         return found

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tierdrill.faults.kind import kinds_in
 from tierdrill.faults.kinds import load_surge, router_fail_closed, telemetry_loss
 from tierdrill.faults.known_kinds import KINDS
-from tierdrill.remedies.known_remedies import REMEDIES
+from tierdrill.remedies.known_remedies import REMEDIES, of_gpu
 from tierdrill.targets.base import FaultOrder, Mechanism, Opening, Preview, Session
 from tierdrill.targets.kubernetes.power import BY_POWER
 
@@ -25,6 +25,7 @@ NO_IMAGE = "the environment has no kubernetes.image, with a Python for the pod o
 NO_AGENT = "the environment forbids privileged pods on nodes (kubernetes.agent: forbidden)"
 NO_PICKER = "the environment has neither kubernetes.gateways.picker, which says which pods those are, nor an admin"
 NO_EXPORTER = "the environment has no kubernetes.exporter, which says which pods those are"
+NO_GPU_ALONE = "Kubernetes takes whole nodes out of service, not a GPU"
 NO_SURGE = "load that Jobs send (kubernetes.load) keeps to its schedule"
 PICKER_LOST, EXPORTER_LOST, SURGE = router_fail_closed.KIND.kind, telemetry_loss.KIND.kind, load_surge.KIND.kind
 
@@ -76,7 +77,10 @@ class KubernetesTarget:
                 sabotages["silence_alert"] = "the environment does not allow it by kubernetes.silence_alerts: true"
         return {
             "fault": {kind: why for kind, why in faults.items() if kind in KINDS},
-            "remedy": {name: lacks[one.needs] for name, one in REMEDIES.items() if one.needs in lacks},
+            "remedy": {
+                **{of_gpu(name): NO_GPU_ALONE for name, one in REMEDIES.items() if one.target == "place"},
+                **{name: lacks[one.needs] for name, one in REMEDIES.items() if one.needs in lacks},
+            },
             "sabotage": sabotages,
             "use": {"exercise": "exercises take place in the lab"},
         }

@@ -14,7 +14,7 @@ from tierdrill.history.kinds.run_kinds import FaultGone, FaultLanded
 from tierdrill.training.exercise_setting import documents_in
 from tierdrill.training.scoring.exercise_score import score
 from tierdrill.training.scoring.exercise_timeline import ExerciseTimeline, read_exercise
-from tierdrill.training.scoring.scoring_context import ScoreCard
+from tierdrill.training.scoring.score_points import ScoreCard
 from tierdrill.training.scoring.trainee_actions import Judged, judge_deeds
 
 LOOKS = "looks at "

@@ -20,7 +20,7 @@ from tierdrill.training.exercise_run import ExerciseOutcome
 from tierdrill.training.exercise_setting import NotAnExercise
 from tierdrill.training.results.debrief import Debrief, debrief_of
 from tierdrill.training.results.progress import ProgressError, keep_result
-from tierdrill.training.scoring.scoring_context import ScoreCard, ScoreLine, show_points
+from tierdrill.training.scoring.score_points import ScoreCard, ScoreLine, show_points
 
 MARKDOWN, HTML = "debrief.md", "debrief.html"
 GOOD_SHARE, FAIR_SHARE = 0.8, 0.5

@@ -19,7 +19,7 @@ from tierdrill.history.history_store import HistoryStore
 from tierdrill.text import Explained
 from tierdrill.training.exercise_setting import NotAnExercise, begin_of, documents_in
 from tierdrill.training.scoring.exercise_score import score_history
-from tierdrill.training.scoring.scoring_context import ScoreCard
+from tierdrill.training.scoring.score_points import ScoreCard
 
 FILE = "training.db"
 EXERCISE = "exercise"

@@ -28,7 +28,7 @@ from tierdrill.training.scoring.score_lines import (
     priority_line,
     update_line,
 )
-from tierdrill.training.scoring.scoring_context import ScoreCard, ScoreLine, ScoringContext, total, unjudged
+from tierdrill.training.scoring.score_points import ScoreCard, ScoreLine, ScoringContext, total, unjudged
 from tierdrill.training.scoring.trainee_actions import judge_deeds
 
 # How soon a tier is back in target has a line of its own.

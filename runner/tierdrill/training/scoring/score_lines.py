@@ -15,11 +15,16 @@ from tierdrill.history.kinds.response_kinds import PlaybookFinished
 from tierdrill.judge.checks.recovery_times import HOLD_S, recovery_of
 from tierdrill.judge.samples import TierSamples
 from tierdrill.text import listed, plural
-from tierdrill.training.scoring.scoring_context import ScoreLine, ScoringContext, falling, unjudged
+from tierdrill.training.scoring.score_points import (
+    HARM,
+    NEEDLESS,
+    WRONG_GUESS,
+    ScoreLine,
+    ScoringContext,
+    falling,
+    unjudged,
+)
 from tierdrill.training.scoring.trainee_actions import Act, parts_of
-
-WRONG_GUESS = 0.25
-"""The share of a hypothesis' points that each wrong guess before the right one costs: a list must not be tried out."""
 
 
 def allowed_to_acknowledge(context: ScoringContext, incident: Incident) -> float:
@@ -177,11 +182,6 @@ def held_from(context: ScoringContext, incident: Incident, at: float) -> float |
         if good >= HOLD_S:
             return max(at, effect + held)
     return None
-
-
-HARM = 0.5
-NEEDLESS = 0.2
-"""The share of the line's points that one harmful, and one needless, action costs."""
 
 
 def harm_line(context: ScoringContext) -> ScoreLine:

@@ -1,5 +1,5 @@
-"""What every line of the score is made of and measured with: what happened, the scenario, the
-points there are, how they fall.
+"""The points of a score: how many there are (as the scenario's document says), how they fall with time, what wrong
+guesses and harm cost; and what every line is made of and measured with.
 """
 
 from dataclasses import asdict, dataclass
@@ -77,6 +77,10 @@ def show_points(points: float) -> str:
     return f"{round(points, 1):g}"
 
 
+WRONG_GUESS = 0.25
+"""The share of a hypothesis' points that each wrong guess before the right one costs: a list must not be tried out."""
+HARM, NEEDLESS = 0.5, 0.2
+"""The share of the line's points that one harmful, and one needless, action costs."""
 GONE_AFTER = 3.0
 """Points fall evenly from full at the time allowed to none at this many times it."""
 

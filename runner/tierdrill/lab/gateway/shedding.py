@@ -1,4 +1,7 @@
-"""How many requests of a tier are let in: shedding and caps. Pure, with an injected clock."""
+"""How many requests of a tier are let in: the share that is shed, and caps. Pure, with an injected clock.
+
+What is shed because too many wait is decided in admission_queue.py.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 
