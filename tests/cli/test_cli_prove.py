@@ -216,6 +216,8 @@ def test_a_proof_is_resumed_with_what_is_still_to_be_shown(
     assert f"{len(loss) + 1} runs of before count as made" in told.lines
     assert f"run 1 of {len(errors) - 1 + len(slow)}: replica-errors, blip twin: a-run" in told.lines
     assert [len(one["rows"]) for one in told.document["drills"]] == [len(loss), len(errors), len(slow)]
+    named = {row["variant"]: bool(row["named_checks"]) for row in told.document["drills"][0]["rows"]}
+    assert named == {one: one.startswith("sabotage:") for one in loss}
     assert "1 of 3 drills proven, 2 not" in (tmp_path / "home" / "prove.html").read_text("utf-8")
     before = [replace(one, build=replace(one.build, changed=True)) for one in before]
     assert len(proving("--all", "--resume", "--json").made) == len(loss) + len(errors) + len(slow)

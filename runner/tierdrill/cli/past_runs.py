@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -115,12 +116,15 @@ def made_before(home: Path, wanted: Iterable[tuple[DrillSetting, Sequence[str]]]
     """
     from tierdrill.conductor.finalize import figures_in
     from tierdrill.conductor.provenance import build_of, git_state
+    from tierdrill.judge.proof import named_by
     from tierdrill.judge.trend.proof_status import shown_by
     from tierdrill.judge.trend.run_series import by_drill
 
     known = {(one.drill, one.environment): one.runs for one in by_drill(figures_in(home))}
     git = git_state()
-    return [
-        shown_by(known.get((one.drill.metadata.name, one.environment.metadata.name), ()), variants, build_of(one, git))
-        for one, variants in wanted
-    ]
+    found = []
+    for one, variants in wanted:
+        runs = known.get((one.drill.metadata.name, one.environment.metadata.name), ())
+        rows = shown_by(runs, variants, build_of(one, git))
+        found.append([replace(row, named_checks=named_by(one, row.variant)) for row in rows])
+    return found

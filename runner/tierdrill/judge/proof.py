@@ -71,16 +71,21 @@ def variants_of(setting: DrillSetting) -> list[str]:
     return ["drill", *blip, *(f"sabotage:{sabotage.name}" for sabotage in drill.sabotages)]
 
 
+def named_by(setting: DrillSetting, variant: str) -> tuple[str, ...]:
+    """The patterns of the checks that a variant must fail for; none for one that must pass."""
+    if not variant.startswith("sabotage:"):
+        return ()
+    sabotage = find_sabotage(resolve_drill(setting), variant.partition(":")[2])
+    return sabotage.fails if sabotage is not None else ()
+
+
 def row_of(setting: DrillSetting, variant: str, verdict: Verdict, seconds: float) -> ProofRow:
     """Hold a verdict against what the variant should come to.
 
     A sabotage that a guardrail aborted is judged by what had failed by then, in a run that was the planned one so far.
     """
     failed = tuple(dict.fromkeys(check.id for check in verdict.checks if check.status is Status.FAILED))
-    named: tuple[str, ...] = ()
-    if variant.startswith("sabotage:"):
-        sabotage = find_sabotage(resolve_drill(setting), variant.partition(":")[2])
-        named = sabotage.fails if sabotage is not None else ()
+    named = named_by(setting, variant)
     expected = "failed" if named else "passed"
     guardrail = verdict.stopped.reason or GUARDRAIL if verdict.stopped and verdict.aborted_by_guardrail else ""
     doubts = tuple(one for one in doubts_of_the_run(verdict.checks) if not (guardrail and _of_the_abort(one)))
