@@ -331,8 +331,7 @@ class _Service:
     def _upstream_headers(self) -> dict[str, str]:
         given = self._request.headers
         headers = {name: given[name] for name in FORWARDED if plain(given.get(name))}
-        policy = self._call.policy
-        flags = self._core.flags
+        policy, flags = self._call.policy, self._core.flags
         rank = {"x-tier-rank": str(policy.rank)} if flags.priority_queue else {}
         once = {} if flags.connection_reuse else {"Connection": "close"}
         return {**headers, **once, "x-request-id": self._request_id, "x-tier": policy.name, **rank}

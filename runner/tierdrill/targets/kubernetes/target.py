@@ -75,12 +75,12 @@ class KubernetesTarget:
                 lacks["exporter"] = sabotages["freeze_exporter"] = NO_EXPORTER
             if not cluster.silence_alerts:
                 sabotages["silence_alert"] = "the environment does not allow it by kubernetes.silence_alerts: true"
+        offered = {name: one for name, one in REMEDIES.items() if one.needs not in lacks}
+        remedies = {name: lacks[one.needs] for name, one in REMEDIES.items() if name not in offered}
+        remedies |= {of_gpu(name): NO_GPU_ALONE for name, one in offered.items() if one.target == "place"}
         return {
             "fault": {kind: why for kind, why in faults.items() if kind in KINDS},
-            "remedy": {
-                **{of_gpu(name): NO_GPU_ALONE for name, one in REMEDIES.items() if one.target == "place"},
-                **{name: lacks[one.needs] for name, one in REMEDIES.items() if one.needs in lacks},
-            },
+            "remedy": remedies,
             "sabotage": sabotages,
             "use": {"exercise": "exercises take place in the lab"},
         }
