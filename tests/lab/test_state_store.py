@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import aiohttp
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tierdrill.cli.folders import find_tools
@@ -292,6 +292,9 @@ class Odd(Client):
         return {"header": {"revision": "7"}, "kvs": found}
 
 
+@example({"policy": b'{"critical": true}'})
+@example({"policy": b'{"critical": {"like": []}}'})
+@example({"policy": b'{"critical": {"retries": "x", "retry_ratio": NaN}}'})
 @given(st.dictionaries(st.sampled_from([*KEPT, CIRCUITS, "other"]), written))
 def test_whatever_somebody_writes_into_it_a_gateway_goes_on(kept: dict[str, bytes]) -> None:
     async def scenario() -> None:

@@ -103,6 +103,9 @@ class GatewayConfig:
         return tuple(tier for tier in self.tiers if tier.name in names)
 
 
+RETRIES_MAX = 1000
+
+
 class TierPolicies:
     """What is in force of the tiers' policy: as configured, until somebody rolls out something else while it serves.
 
@@ -122,10 +125,15 @@ class TierPolicies:
         """Change tiers' policy (None: as configured), all that is said or nothing."""
         wanted = {**self.changed, **changes}
         for tier, told in wanted.items():
-            if tier not in self._configured or not set(told or {}) <= {"like", "retry_ratio", "retries"}:
+            known = told is None or (isinstance(told, Mapping) and set(told) <= {"like", "retry_ratio", "retries"})
+            if tier not in self._configured or not known:
                 raise LabConfigError(f"policy.{tier}: expected a tier, with like, retry_ratio or retries")
-            if told and told.get("like", tier) not in self._configured:
+            if told and told.get("like", tier) not in [*self._configured]:
                 raise LabConfigError(f"policy.{tier}.like: unknown tier {told['like']!r}")
+            for name in ("retry_ratio", "retries"):
+                number = (told or {}).get(name, 0)
+                if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= RETRIES_MAX:
+                    raise LabConfigError(f"policy.{tier}.{name}: {number!r} is no number from 0 to {RETRIES_MAX}")
         wanted = {tier: dict(told) for tier, told in wanted.items() if told}
         called = {told["like"]: tier for tier, told in wanted.items() if "like" in told}
         in_force = {name: self._with(name, wanted.get(name, {}), called) for name in self._configured}
