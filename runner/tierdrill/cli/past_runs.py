@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -116,7 +115,6 @@ def made_before(home: Path, wanted: Iterable[tuple[DrillSetting, Sequence[str]]]
     """
     from tierdrill.conductor.finalize import figures_in
     from tierdrill.conductor.provenance import build_of, git_state
-    from tierdrill.judge.proof import named_by
     from tierdrill.judge.trend.proof_status import shown_by
     from tierdrill.judge.trend.run_series import by_drill
 
@@ -125,6 +123,5 @@ def made_before(home: Path, wanted: Iterable[tuple[DrillSetting, Sequence[str]]]
     found = []
     for one, variants in wanted:
         runs = known.get((one.drill.metadata.name, one.environment.metadata.name), ())
-        rows = shown_by(runs, variants, build_of(one, git))
-        found.append([replace(row, named_checks=named_by(one, row.variant)) for row in rows])
+        found.append(shown_by(one, runs, variants, build_of(one, git)))
     return found

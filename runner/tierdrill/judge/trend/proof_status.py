@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 
-from tierdrill.judge.proof import ProofRow
+from tierdrill.documents.catalogue import DrillSetting
+from tierdrill.judge.proof import ProofRow, named_by
 from tierdrill.judge.statistics import Interval, wilson
 from tierdrill.judge.trend.run_figures import Build, RunFigures
 from tierdrill.judge.trend.run_series import DrillRuns
@@ -94,7 +95,9 @@ def proof_of(runs: DrillRuns) -> Proof:
     return Proof(ProofState.PROVEN, min(run.started_at for run in parts), documents_changed=len(digests) > 1)
 
 
-def shown_by(runs: Sequence[RunFigures], wanted: Sequence[str], build: Build) -> list[ProofRow]:
+def shown_by(
+    setting: DrillSetting, runs: Sequence[RunFigures], wanted: Sequence[str], build: Build
+) -> list[ProofRow]:
     """The rows of a proof that was left off: of the variants wanted, the first ones whose newest run that says anything
     was made by the same unchanged build, with the same documents, and came out as it must.
     """
@@ -103,9 +106,9 @@ def shown_by(runs: Sequence[RunFigures], wanted: Sequence[str], build: Build) ->
         run = _newest(runs, variant)
         if run is None or run.build != build or build.changed or not run.as_expected or run.ended_at is None:
             break
-        expected = "failed" if variant.startswith("sabotage:") else "passed"
-        seconds = run.ended_at - run.started_at
-        rows.append(ProofRow(variant, expected, run.status, (), run.reasons, True, run.run, seconds))
+        named, seconds = named_by(setting, variant), run.ended_at - run.started_at
+        expected = "failed" if named else "passed"
+        rows.append(ProofRow(variant, expected, run.status, named, run.reasons, True, run.run, seconds))
     return rows
 
 
