@@ -37,6 +37,8 @@ THROTTLES: Mapping[str, int] = {"thermal": 0x48, "power": 0x04, "power_brake": 0
 """Why clocks are held down, in nvml-mock's words, and the bits that NVML shows for it in the clocks' event reasons:
 0x04 software power cap, 0x08 hardware slowdown, 0x40 hardware thermal slowdown, 0x80 power brake.
 """
+HOLDER_READY, HOLDER_GO, HOLDER_HELD = "ready", "go", "held"
+"""The words between the exporter's program that holds a change and who starts it: it can, it is to, it does."""
 IDLE_REASON = 0x01
 FAILURE = 20
 """DCGM's word for a GPU whose health is bad."""

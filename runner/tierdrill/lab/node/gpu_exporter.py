@@ -30,12 +30,20 @@ from starlette.routing import Route
 
 from tierdrill.lab.lab_config import build, make_node
 from tierdrill.lab.node.emulated_gpus import OVERRIDES_FILE, GpuBoard
-from tierdrill.lab.node.gpu_errors import OverrideError, change_overrides, changed_settings, read_json, write_json
+from tierdrill.lab.node.gpu_errors import (
+    HOLDER_GO,
+    HOLDER_HELD,
+    HOLDER_READY,
+    OverrideError,
+    change_overrides,
+    changed_settings,
+    read_json,
+    write_json,
+)
 from tierdrill.lab.serving import bind, run_program, serve_announced
 
 PROGRAM = "gpu-exporter"
 POLL_S = 0.2
-GO = b"go\n"
 FROZEN = "frozen"
 """A file that is there as long as the exporter repeats itself."""
 HELD = "held.json"
@@ -125,16 +133,16 @@ def _freeze(folder: Path, hold_s: float) -> int:
 def _told_to(within_s: float) -> bool:
     """Say that it can be done at once, and wait for the word; False where the input ends, or nothing comes for so long.
     """
-    _say("ready")
-    said = b""
-    while GO not in said and select.select([0], [], [], within_s)[0] and (more := os.read(0, 4096)):
-        said = said[-len(GO) :] + more
-    return GO in said
+    _say(HOLDER_READY)
+    go, said = f"{HOLDER_GO}\n".encode(), b""
+    while go not in said and select.select([0], [], [], within_s)[0] and (more := os.read(0, 4096)):
+        said = said[-len(go) :] + more
+    return go in said
 
 
 def _hold(within_s: float) -> None:
     """Say so, and wait until the input ends, or nothing comes for so long."""
-    _say("held")
+    _say(HOLDER_HELD)
     while select.select([0], [], [], within_s)[0] and os.read(0, 4096):
         pass
 

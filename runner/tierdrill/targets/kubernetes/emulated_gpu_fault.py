@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tierdrill.lab.node.gpu_errors import Settings
+from tierdrill.lab.node.gpu_errors import HOLDER_GO, HOLDER_HELD, HOLDER_READY, Settings
 from tierdrill.targets.base import Mechanism, Proof, TargetError
 from tierdrill.targets.kubernetes import drilled
 from tierdrill.targets.kubernetes.api_errors import ApiError
@@ -30,7 +30,6 @@ Key = tuple[str, str]
 
 _HELD: dict[Key, ExecStream] = {}
 """The lines of this process to those that hold: they outlive each place that is opened."""
-READY, GO, HELD = "ready", b"go\n", "held"
 BEATS = 4
 EXPORTER = "app.kubernetes.io/part-of=tierdrill-demo,app.kubernetes.io/component=gpu-exporter"
 CHANGED_WITHIN_S = 15.0
@@ -114,7 +113,7 @@ def _beside(place: Place, p: Parameters, *words: str) -> ExecStream:
 def prepare(place: Place, p: Parameters, *words: str) -> None:
     """Start the program that will hold it. TargetError where it refuses."""
     stream = _beside(place, p, *words, "--hold", f"{p['lease_s']:g}")
-    _await(stream, p, READY)
+    _await(stream, p, HOLDER_READY)
     key = _key(place, p)
     _HELD[key] = stream
 
@@ -135,8 +134,8 @@ def hold(place: Place, p: Parameters) -> None:
     """
     if (stream := _HELD.get(_key(place, p))) is None:
         raise TargetError(f"the exporter of {p['node']} is not prepared for it")
-    stream.write(GO)
-    _await(stream, p, HELD)
+    stream.write(f"{HOLDER_GO}\n".encode())
+    _await(stream, p, HOLDER_HELD)
 
 
 def _await(stream: ExecStream, p: Parameters, word: str) -> None:
