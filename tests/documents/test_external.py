@@ -83,6 +83,24 @@ def test_a_blip_may_be_as_short_as_in_the_lab(tmp_path: Path) -> None:
     assert there == written.model_copy(update={"fault": 2 * written.fault})
 
 
+def test_traffic_multiplies_the_rates_of_all_drills_or_of_one(tmp_path: Path) -> None:
+    written = read_catalogue(GOOD).catalogue.drills["node-loss"].load.streams
+    read(tmp_path)
+    changed(tmp_path, ENVIRONMENT, ("pace: 10\n", "pace: 10\ntraffic: 20\n"))
+    there = setting_of(read_catalogue(tmp_path).catalogue, "node-loss").drill.load.streams
+    assert [one.rate for one in there] == [20 * one.rate for one in written]
+    changed(tmp_path, ENVIRONMENT, ("traffic: 20\n", "traffic: 20\ndrills: {node-loss: {traffic: 0.5}}\n"))
+    there = setting_of(read_catalogue(tmp_path).catalogue, "node-loss").drill.load.streams
+    assert [one.rate for one in there] == [0.5 * one.rate for one in written]
+
+
+def test_a_drill_with_nothing_of_its_own_is_told_so(tmp_path: Path) -> None:
+    read(tmp_path)
+    changed(tmp_path, ENVIRONMENT, ("pace: 10\n", "pace: 10\ndrills: {node-loss: {}}\n"))
+    _, problems = load_catalogue(tmp_path, {"NodeNotReady": ("node",)})
+    assert any("nothing that is different; within, traffic" in str(one) for one in problems)
+
+
 def test_a_drill_may_have_other_deadlines_there(tmp_path: Path) -> None:
     drill = read_catalogue(GOOD).catalogue.drills["node-loss"]
     alert, playbook = drill.expect.alerts.must_fire[0].alert, drill.expect.playbooks.must_fire[0].playbook

@@ -1,4 +1,4 @@
-"""A drill at the pace of its environment: what takes the lab a second takes a real platform minutes."""
+"""A drill as it is in its environment: what takes the lab a second, or a request, takes a real platform many."""
 
 from typing import Any, TypeVar
 
@@ -10,6 +10,7 @@ from tierdrill.documents.models.drill import (
     EscalationExpectation,
     Guardrail,
     Invariants,
+    Load,
     OnCall,
     Phases,
     PlaybookExpectation,
@@ -18,7 +19,7 @@ from tierdrill.documents.models.drill import (
     Shape,
     TierExpectation,
 )
-from tierdrill.documents.models.environment import Environment
+from tierdrill.documents.models.environment import DrillHere, Environment
 from tierdrill.documents.models.playbook import Playbook, Step, Verify
 from tierdrill.documents.models.units import Part
 
@@ -47,14 +48,16 @@ def paced(drill: Drill, pace: float) -> Drill:
 
 
 def drill_in(environment: Environment, drill: Drill) -> Drill:
-    """The drill as it is in that environment: at its pace, and with the deadlines that it has there alone."""
-    found = paced(drill, environment.pace)
+    """The drill as it is in that environment: at its pace, with its traffic and the deadlines that it has there alone."""
+    found, here = paced(drill, environment.pace), environment.drills.get(drill.metadata.name, DrillHere())
+    if (traffic := here.traffic or environment.traffic) != 1:
+        found = found.model_copy(update={"load": _at(traffic, found.load)})
     if drill.blip is not None and found.blip is not None and environment.blip_pace is not None:
         fault = drill.blip.fault * environment.blip_pace
         found = found.model_copy(update={"blip": found.blip.model_copy(update={"fault": fault})})
-    if drill.metadata.name not in environment.drills:
+    if not here.within:
         return found
-    within, expect = environment.drills[drill.metadata.name].within, found.expect
+    within, expect = here.within, found.expect
     alerts = tuple(_due(one, within.get(one.alert)) for one in expect.alerts.must_fire)
     playbooks = tuple(_due_playbook(one, within.get(one.playbook)) for one in expect.playbooks.must_fire)
     changed = {
@@ -62,6 +65,11 @@ def drill_in(environment: Environment, drill: Drill) -> Drill:
         "playbooks": expect.playbooks.model_copy(update={"must_fire": playbooks}),
     }
     return found.model_copy(update={"expect": expect.model_copy(update=changed)})
+
+
+def _at(traffic: float, load: Load) -> Load:
+    streams = tuple(one.model_copy(update={"rate": one.rate * traffic}) for one in load.streams)
+    return load.model_copy(update={"streams": streams})
 
 
 def _due(value: _Part, within: float | None) -> _Part:

@@ -81,13 +81,18 @@ def check_environments(context: Context) -> None:
 
 
 def _check_drills(context: Context, place: Place, environment: Environment) -> None:
-    """Its own deadlines: of drills that there are, for what they expect."""
-    for name, times in environment.drills.items():
-        context.known(place.at(name), "Drill", name)
+    """What is its own with a drill: of drills that there are, for what they expect. A folder that has none at all is
+    meant for those of another.
+    """
+    for name, here in environment.drills.items():
+        if context.reading.named("Drill"):
+            context.known(place.at(name), "Drill", name)
+        if not here.model_fields_set:
+            place.at(name).report("nothing that is different", "within, traffic, or both")
         if (drill := context.catalogue.drills.get(name)) is not None:
             fire = drill.expect
             names = [one.alert for one in fire.alerts.must_fire] + [one.playbook for one in fire.playbooks.must_fire]
-            for expected in times.within:
+            for expected in here.within:
                 place.at(name, "within", expected).known(expected, "alert or playbook", names)
 
 

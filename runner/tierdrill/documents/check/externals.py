@@ -9,7 +9,7 @@ from tierdrill.documents.models.workloads import Workloads
 from tierdrill.documents.reading.reading_state import Place
 from tierdrill.text import listed
 
-NOT_IN_LAB = ("load", "monitoring", "pace", "blip_pace")
+NOT_IN_LAB = ("load", "monitoring", "pace", "blip_pace", "traffic")
 SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "api-key"})
 LOGINS = (("user", "password"), ("bearer",))
 

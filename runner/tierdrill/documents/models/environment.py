@@ -149,12 +149,17 @@ class EnvironmentGates(Part):
     budget_window: Duration = 2_592_000.0
 
 
-class DrillTimes(Part):
-    """What one drill promises here: of an alert or a playbook that must fire, within what time of the fault's effect.
-    These are this environment's own seconds, which no pace multiplies.
+Traffic = Annotated[float, Field(gt=0, le=1000)]
+
+
+class DrillHere(Part):
+    """What is different with one drill here. `within`: of an alert or a playbook that must fire, within what time of
+    the fault's effect, in this environment's own seconds, which no pace multiplies. `traffic`: the environment's own
+    if left out.
     """
 
-    within: dict[str, Duration] = Field(min_length=1, examples=[{"NodeNotReady": "100s"}])
+    within: dict[str, Duration] = Field(default_factory=dict, examples=[{"NodeNotReady": "100s"}])
+    traffic: Traffic | None = None
 
 
 class Environment(Part):
@@ -165,8 +170,10 @@ class Environment(Part):
     somebody else runs: `load` and `monitoring` say where it is reached, `names` what there is, and `pace` by how much
     its drills are slower than the lab's: it multiplies their phases, their `within`, the moments of their load shapes,
     the windows of their guardrails and how long a refusal may take. Where alerts hold out no longer than in the lab,
-    `blip_pace: 1` keeps blips as short. `drills` gives a single one other deadlines.
-    `target: kubernetes` is a cluster, which `kubernetes` describes; load, monitoring and pace are as with external.
+    `blip_pace: 1` keeps blips as short. `traffic` multiplies the rates of their load, for a platform that is larger or
+    smaller than the lab; a replay keeps those of its recording. `drills` gives a single one other deadlines or traffic.
+    `target: kubernetes` is a cluster, which `kubernetes` describes; load, monitoring, pace and traffic are as with
+    external.
     """
 
     apiVersion: Literal["tierdrill/v1"]
@@ -183,7 +190,8 @@ class Environment(Part):
     kubernetes: KubernetesSettings | None = None
     pace: float = Field(default=1.0, ge=1.0, le=1000.0)
     blip_pace: float | None = Field(default=None, ge=1.0, le=1000.0, description="of a blip's fault; pace if left out")
-    drills: dict[Name, DrillTimes] = Field(default_factory=dict)
+    traffic: Traffic = 1.0
+    drills: dict[Name, DrillHere] = Field(default_factory=dict)
     clock: Clock = Clock()
     lease: Duration = Field(default=5.0, description="time after which a fault that is not renewed is undone; 1s to 1h")
     blast_radius: BlastRadius = BlastRadius()
