@@ -52,6 +52,13 @@ class Group:
                 above = folder
         return self
 
+    def weigh(self, weight: float) -> None:
+        """How much of the processors it may have beside its neighbours where all want more; 1 is usual."""
+        for folder in self.folders:
+            for name, usual in (("cpu.shares", 1024), ("cpu.weight", 100)):
+                if (folder / name).exists():
+                    (folder / name).write_text(str(max(2, round(usual * weight))))
+
     def pids(self) -> set[int]:
         """Every process in it and below it."""
         found: set[int] = set()

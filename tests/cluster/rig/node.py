@@ -26,6 +26,11 @@ UNSHARED = ("unshare", "--mount", "--pid", "--uts", "--fork", "--kill-child", "-
 
 SYSTEM = "system"
 """The node of gateways and monitoring, where the cluster has a platform: without GPUs, and left alone by drills."""
+WEIGHT, SYSTEM_WEIGHT, OWN_WEIGHT = 1.0, 4.0, 0.125
+"""Of the processors, as nodes share them that are one machine: of the nodes beside each other, of the one with the
+gateways (a machine of its own elsewhere), and of what a node does itself beside its pods. With equal ones whatever
+starts a pod takes the processors from requests that are served.
+"""
 SYSTEM_LABEL, OPT_IN = "tierdrill.io/system", {"tierdrill.io/drills": "allowed"}
 
 
@@ -77,7 +82,10 @@ class Node:
         settings.write_text(json.dumps(self._settings(), indent=1))
         init = (sys.executable, "-I", str(Path(__file__).with_name("node_init.py")), str(settings))
         argv = ["nsenter", f"--net=/run/netns/{self.net}", *UNSHARED, *init]
-        self.programs.start(self.name, argv, self.group.below("system"))
+        own = self.group.below("system").make()
+        self.group.weigh(SYSTEM_WEIGHT if self.name == SYSTEM else WEIGHT)
+        own.weigh(OWN_WEIGHT)
+        self.programs.start(self.name, argv, own)
         self._note_first_process()
 
     def _note_first_process(self) -> None:
