@@ -263,7 +263,7 @@ def _gateways(plan: DemoPlan) -> list[Json]:
         [*plan.runtime.command(Program.GATEWAY), *_configs("gateway.json", "token.json"), "--set", "name=$(POD_NAME)"],
         **_serves(GATEWAY.port),
         env=env("POD_NAME"),
-        resources=_resources("100m", "128Mi"),
+        resources=_resources(_cpu(1), "128Mi"),
         volumeMounts=config_mounts(TOKEN),
         **probes("/healthz", ready_s=1),
     )
@@ -300,7 +300,7 @@ def _replicas(plan: DemoPlan, model: ModelConfig) -> list[Json]:
         ],
         **_serves(REPLICAS.port),
         env=env("POD_NAME", "NODE_NAME"),
-        resources={**_resources("20m", "64Mi"), "limits": {GPU: 1}},
+        resources={**_resources(_cpu(plan.rank(model)), "64Mi"), "limits": {GPU: 1}},
         volumeMounts=[
             *config_mounts(TOKEN),
             *({"name": one["name"], "mountPath": GPU_STATE, "readOnly": True} for one in gpus),
@@ -332,6 +332,11 @@ def _configs(public: str, private: str) -> list[str]:
 
 def _serves(port: int) -> Json:
     return {"ports": [{"name": "http", "containerPort": port}]}
+
+
+def _cpu(rank: int) -> str:
+    """What a node gives first to the tiers that come first, where its processors are short: 200m, 50m, 20m."""
+    return f"{max(20, 200 // 4 ** (rank - 1))}m"
 
 
 def _resources(cpu: str, memory: str) -> Json:
