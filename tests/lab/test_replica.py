@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import os
 import re
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -336,6 +338,21 @@ def test_answers_on_a_kept_connection_do_not_wait_for_acknowledgements(replica: 
         times.append(time.perf_counter() - began)
     connection.close()
     assert sorted(times)[15] < 0.015
+
+
+@pytest.mark.parametrize(("stopped_s", "turns", "least_s", "most_s"), [(0.09, 20, 0.5, 1.8), (1.5, 1, 0.3, 0.8)])
+def test_it_counts_how_late_its_timers_are(
+    replica: Client, stopped_s: float, turns: int, least_s: float, most_s: float
+) -> None:
+    """A process that is let run for a tenth of its time is late for much of it; a standstill is late only once."""
+    before = replica.metric("tierdrill_replica_late_seconds_total")
+    for _ in range(turns):
+        os.kill(replica.child.pid, signal.SIGSTOP)
+        time.sleep(stopped_s)
+        os.kill(replica.child.pid, signal.SIGCONT)
+        time.sleep(0.01)
+    replica.call("GET", "/v2/health/live")
+    assert least_s <= replica.metric("tierdrill_replica_late_seconds_total") - before <= most_s
 
 
 @pytest.mark.parametrize(

@@ -201,6 +201,24 @@ class TestNode:
         alert = firing("NodeClockSkew", node="node-2", severity="ticket")
         check_scenario(tmp_path, series, _fires_at(13, alert, fires))
 
+    @pytest.mark.parametrize(
+        ("lasts_s", "others", "second", "fires"),
+        [(BLIP_S, 0.02, 0.6, 0), (FAULT_S, 0.02, 0.6, 1), (FAULT_S, 0.02, 0.1, 0), (FAULT_S, 0.4, 0.6, 0)],
+    )
+    def test_a_starved_node(
+        self, tmp_path: Path, lasts_s: float, others: float, second: float, fires: int
+    ) -> None:
+        # Two replicas on it, of which the second may be well; where the other nodes are late, too, it is no node.
+        late = [("node-1", "a-0", others), ("node-3", "a-2", others), ("node-2", "a-1", 0.6), ("node-2", "b-1", second)]
+        series: Series = {
+            f'tierdrill_replica_late_seconds_total{{node="{node}",replica="{replica}"}}': counter(
+                between(10, 10 + lasts_s, TOTAL_S, share, 0.02)
+            )
+            for node, replica, share in late
+        }
+        alert = firing("NodeStarved", node="node-2", severity="ticket")
+        check_scenario(tmp_path, series, _fires_at(14.5, alert, fires))
+
     @pytest.mark.parametrize("lasts_s", [FAULT_S])
     def test_a_lost_node_is_neither_a_bad_link_nor_lost_telemetry(self, tmp_path: Path, lasts_s: float) -> None:
         # Power off at 10 s: probes time out at once, the scrape fails a second later, the control plane sees it after

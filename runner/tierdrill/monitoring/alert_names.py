@@ -10,6 +10,7 @@ INFRASTRUCTURE_LABELS: Mapping[str, tuple[str, ...]] = {
     "DeviceTainted": ("node", "gpu", "effect", "severity"),
     "NodeDiskFull": ("node", "severity"),
     "NodeClockSkew": ("node", "severity"),
+    "NodeStarved": ("node", "severity"),
     "ReplicaDown": ("replica", "node", "model", "tier", "severity"),
     "StalledReplica": ("replica", "node", "model", "tier", "severity"),
     "ReplicaAnswersWrong": ("replica", "node", "model", "tier", "severity"),

@@ -15,7 +15,7 @@ from tierdrill.documents.models.units import promql_duration
 from tierdrill.monitoring.gpu_alerts import gpu_alerts
 from tierdrill.monitoring.link_alerts import NODE_READY, link_alerts
 from tierdrill.monitoring.name_alerts import NAME_ALERTS
-from tierdrill.monitoring.node_alerts import NODE_ALERTS, clock_alert
+from tierdrill.monitoring.node_alerts import node_alerts
 from tierdrill.monitoring.silent_sources import absent_sources, silent_gateways, stale_sources
 from tierdrill.monitoring.state_alerts import state_alerts
 
@@ -24,6 +24,7 @@ HOLD_S: Mapping[str, float] = {
     "DeviceTainted": 3.0,
     "NodeDiskFull": 3.0,
     "NodeClockSkew": 3.0,
+    "NodeStarved": 3.0,
     "ReplicaDown": 3.0,
     "StalledReplica": 3.0,
     "ReplicaAnswersWrong": 4.0,
@@ -71,7 +72,7 @@ is seen true for at most D plus one scrape, so `for` must exceed that:
 - TierAnswersWrong: the same and a round of golden requests through the gateways (2 s, and 2 s for a late answer).
 - ReplicaEjected: the first ejection lasts 2 s, its trial ends it or begins one of 4 s; SCRAPES_BETWEEN_EJECTIONS come
   on top.
-- PcieReplayHigh, NvlinkErrors, KvCachePressure, StateMemberSlow: the same and the window they look at (3 s in the lab).
+- NodeStarved, PcieReplayHigh, NvlinkErrors, KvCachePressure, StateMemberSlow: the same and the window they look at (3 s in the lab).
 - NodeNotReady, ServingCapacityLow: 2 s suffice, as the control plane's own grace (2 s without a heartbeat) has passed
   before. Both have the same value on purpose: a node's loss is both, and the playbook that the first one starts ends
   the second.
@@ -121,7 +122,7 @@ _FAILS_OPEN = 'max by (gateway) (tierdrill_flag{flag="fail_open"}) == 1'
 def infrastructure_alerts(clock: Clock, slower_s: float = 0.0) -> list[dict[str, Any]]:
     """All infrastructure alert rules, in a fixed order; `slower_s` is how much slower than the lab's nodes are seen."""
     return [
-        *(_alert(*rule) for rule in (*NODE_ALERTS, clock_alert(clock))),
+        *(_alert(*rule) for rule in node_alerts(clock)),
         _alert(
             "ReplicaDown",
             _replica_in_state("exited"),

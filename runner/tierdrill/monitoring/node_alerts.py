@@ -12,7 +12,12 @@ DISK_FREE_MIN = 0.1
 CLOCK_OFF_MAX_S = 1.0
 """Time servers keep nodes within milliseconds; a scrape that waits for a busy node takes a part of that."""
 
-NODE_ALERTS: tuple[Rule, ...] = (
+LATE_MIN, LATE_OTHERS = 0.25, 2.0
+"""The share of its time by which every replica of a starved node is late, and how often as much as on most nodes: where
+all of them are late it is no node, but what they have in common.
+"""
+
+_NODE_ALERTS: tuple[Rule, ...] = (
     (
         "NodeNotReady",
         f"max by (node) ({NODE_READY_SERIES}) == 0",
@@ -42,10 +47,28 @@ NODE_ALERTS: tuple[Rule, ...] = (
         " not drain a node whose replicas serve: they would have to be fetched elsewhere.",
     ),
 )
-"""In a fixed order."""
 
 
-def clock_alert(clock: Clock) -> Rule:
+def node_alerts(clock: Clock) -> list[Rule]:
+    """In a fixed order."""
+    return [*_NODE_ALERTS, _clock_alert(clock), _starved_alert(clock)]
+
+
+def _starved_alert(clock: Clock) -> Rule:
+    late = f"min by (node) (rate(tierdrill_replica_late_seconds_total[{promql_duration(scaled('5m', clock))}]))"
+    return (
+        "NodeStarved",
+        f"({late} > {LATE_MIN:g}) > {LATE_OTHERS:g} * scalar(quantile(0.5, {late}))",
+        "ticket",
+        "Whatever runs on {{ $labels.node }} waits for a processor",
+        "Every replica of the node is late for a quarter of the time or more, and those of most nodes are not: a"
+        " neighbour takes the CPU, a quota is too low, a hypervisor steals it. It answers slowly and fails nothing, and"
+        " requests are led around it. Place nothing new there, and find who takes the CPU (see the node's pressure and"
+        " the throttled periods of its pods). Do not drain or reboot a node that serves.",
+    )
+
+
+def _clock_alert(clock: Clock) -> Rule:
     """A node whose clock goes, and goes wrong; one that stands still is an exporter that repeats itself."""
     stands = f"max by (node) (changes(node_time_seconds[{promql_duration(scaled('5m', clock))}])) == 0"
     return (

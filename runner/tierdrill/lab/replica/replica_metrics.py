@@ -1,5 +1,7 @@
 """What a replica publishes: vLLM's metric names, so that the rules and dashboards written for vLLM apply."""
 
+import asyncio
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from tierdrill.lab.replica.replica_api import Ask
@@ -7,6 +9,7 @@ from tierdrill.lab.replica.replica_api import Ask
 _LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0)
 _TOKEN_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 _LABELS = ("model_name", "replica")
+_TURN_S, _LATE_MOST_S = 0.05, 0.5
 
 
 class ReplicaMetrics:
@@ -44,6 +47,19 @@ class ReplicaMetrics:
         self._preemptions = preemptions.labels(*labels)
         errors = Counter("tierdrill_replica_errors", "Requests failed, by kind.", (*_LABELS, "kind"), registry=registry)
         self._cuda_errors = errors.labels(*labels, "cuda_error")
+
+    async def watch_lateness(self, node: str, replica: str) -> None:
+        """Counts, for as long as it runs, how late timers of this process fire: the time in which it wanted to run and
+        was not let, as by a CPU quota or a neighbour. One long standstill counts for no more than half a second: that
+        is a process that hung, and no want of CPU.
+        """
+        told = "Seconds by which timers of the replica came late"
+        late = Counter("tierdrill_replica_late_seconds", told, ("node", "replica"), registry=self._registry)
+        series, clock = late.labels(node, replica), asyncio.get_running_loop().time
+        while True:
+            due = clock() + _TURN_S
+            await asyncio.sleep(_TURN_S)
+            series.inc(min(max(0.0, clock() - due), _LATE_MOST_S))
 
     def has_gpu(self, node: str, gpu: int, tier: str, rank: int) -> None:
         """What the lab's controller tells of a GPU, and on a cluster only who was given it."""

@@ -341,7 +341,9 @@ def on_given_gpu(settings: ReplicaSettings, devices: str) -> ReplicaSettings:
 async def run(config: Mapping[str, Any], ready_fd: int | None) -> None:
     settings = build(ReplicaSettings, config, PROGRAM, only_known=True)
     settings = on_given_gpu(settings, os.environ.get("NVIDIA_VISIBLE_DEVICES", ""))
-    await serve_announced(Replica(settings), bind(settings.listen), PROGRAM, settings.name, ready_fd)
+    replica = Replica(settings)
+    watch = replica.metrics.watch_lateness(settings.node, settings.name)
+    await serve_announced(replica, bind(settings.listen), PROGRAM, settings.name, ready_fd, watch)
 
 
 if __name__ == "__main__":
