@@ -24,6 +24,8 @@ import yaml
 from bench_arguments import arguments
 from tests.cluster.rig.instance import Instance
 
+from tierdrill.targets.kubernetes.connect import PAGE
+
 ROOT = Path(__file__).resolve().parents[2]
 RIG = ROOT / "tests" / "cluster" / "cluster"
 NAME = "bench"
@@ -102,7 +104,7 @@ def raw_pages() -> tuple[float, float]:
     for path in lists:
         more = ""
         while True:
-            page = http.request("GET", f"{server}{path}limit=500{more}", headers=headers).data
+            page = http.request("GET", f"{server}{path}limit={PAGE}{more}", headers=headers).data
             size += len(page)
             if not (found := re.search(rb'"continue":"([^"]+)"', page[:2000])):
                 break

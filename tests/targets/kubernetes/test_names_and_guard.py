@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -302,3 +303,29 @@ def test_room_is_what_is_left_beside_what_is_there() -> None:
     assert homeless([gpu], [host], {"h": [pod("q", requests={"cpu": 1.0})]}) == []
     assert homeless([gpu], [host], {"h": [pod("q", requests={"nvidia.com/gpu": 1.0})]}) == [gpu]
     assert homeless([gpu], [replace(host, allocatable={"cpu": 9.0, "pods": 9.0})], {}) == [gpu], "no GPU there at all"
+
+
+def test_what_pods_of_a_workload_have_in_common_is_kept_once() -> None:
+    def raw(name: str) -> dict[str, Any]:
+        # Each text is another object, as those of two pages of a list are.
+        return json.loads(
+            json.dumps(
+                {
+                    "metadata": {
+                        **{"name": name, "namespace": "serving", "uid": f"uid-{name}"},
+                        "labels": {"tier": "critical", "pod-template-hash": "7d4f"},
+                        "ownerReferences": [{"kind": "ReplicaSet", "name": "assistant-7d4f", "controller": True}],
+                    },
+                    "spec": {
+                        "nodeName": "worker-1",
+                        "containers": [{"resources": {"requests": {"cpu": "200m", "memory": "64Mi"}}}],
+                    },
+                    "status": {"phase": "Running"},
+                }
+            )
+        )
+
+    one, other = pod_of(raw("a")), pod_of(raw("b"))
+    assert one.workload == ("Deployment", "assistant") and one.requests == {"cpu": 0.2, "memory": 64 * 2**20}
+    for name in ("labels", "node", "phase", "controller", "workload", "requests"):
+        assert getattr(one, name) is getattr(other, name), name

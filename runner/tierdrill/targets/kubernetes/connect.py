@@ -31,7 +31,7 @@ PATIENCE_S = 10.0
 """So long, in all, one call waits where the server asks for it by Retry-After."""
 CALLS_PER_S, BURST = 20.0, 100
 """A look at a cluster takes some dozens of calls; that many need not wait for each other."""
-PAGE = 500
+PAGE = 250
 _CONTINUE = re.compile(rb'"metadata":\s*\{[^{}]*"continue":\s*("[^"]+")')
 _BEFORE_ITEMS = 4096
 """In a list's first bytes its metadata usually is, with the token for the next page."""
@@ -105,8 +105,10 @@ class Cluster:
                 token = json.loads(early[1]) if early else ""
                 following = ahead.submit(self._call, "GET", path, query | {"continue": token}) if token else None
                 page = _parsed(self._where, answer, shape)
-                yield page
                 token = (page.get("metadata") or {}).get("continue") or ""
+                del answer  # some megabytes, as the page is
+                yield page
+                del page
                 if following is None and not token:
                     return
                 answer = following.result() if following else self._call("GET", path, query | {"continue": token})
@@ -129,7 +131,7 @@ class Cluster:
         for last in (False, True):
             try:
                 pages = self.chunks(path, shape, labels=labels, fields=fields)
-                return tuple(make(item) for page in pages for item in page.get("items") or ())
+                return tuple(record for page in pages for record in map(make, page.pop("items", None) or ()))
             except ApiError as error:
                 if error.status != EXPIRED or last:
                     raise

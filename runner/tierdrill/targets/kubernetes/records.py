@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import lru_cache
+from sys import intern
 from typing import Any
 
 from kubernetes.utils.quantity import parse_quantity
@@ -198,8 +199,8 @@ def node_of(raw: Raw) -> NodeRecord:
         zone=next((labels[label] for label in ZONE_LABELS if label in labels), ""),
         address=addresses.get("InternalIP", ""),
         taints=tuple((one["key"], one.get("value") or "", one["effect"]) for one in spec.get("taints") or ()),
-        capacity=_amounts(status.get("capacity")),
-        allocatable=_amounts(status.get("allocatable")),
+        capacity=_summed(_amounts(status.get("capacity"))),
+        allocatable=_summed(_amounts(status.get("allocatable"))),
     )
 
 
@@ -209,15 +210,15 @@ def pod_of(raw: Raw) -> PodRecord:
     labels = _shared(tuple((meta.get("labels") or {}).items()))
     containers = spec.get("containers") or ()
     owner = next((one for one in meta.get("ownerReferences") or () if one.get("controller")), None)
-    controller = (owner["kind"], owner["name"]) if owner is not None else None
+    controller = _owner(owner["kind"], owner["name"]) if owner is not None else None
     return PodRecord(
         namespace=meta["namespace"],
         name=meta["name"],
         uid=meta["uid"],
         labels=labels,
         created=seconds(meta.get("creationTimestamp")),
-        node=spec.get("nodeName") or None,
-        phase=status.get("phase", "Unknown"),
+        node=intern(spec["nodeName"]) if spec.get("nodeName") else None,
+        phase=intern(status.get("phase", "Unknown")),
         state=_state(spec, status),
         deleting="deletionTimestamp" in meta,
         ip=status.get("podIP", ""),
@@ -230,12 +231,8 @@ def pod_of(raw: Raw) -> PodRecord:
             ContainerRecord(one["name"], one.get("containerID", ""), bool(one.get("ready")), one.get("restartCount", 0))
             for one in status.get("containerStatuses") or ()
         ),
-        requests=_requests(
-            tuple(
-                amount
-                for one in containers
-                for amount in ((one.get("resources") or {}).get("requests") or {}).items()
-            )
+        requests=_summed(
+            tuple(amount for one in containers for amount in _amounts((one.get("resources") or {}).get("requests")))
         ),
         disruption=_condition(status, "DisruptionTarget").get("reason", ""),
     )
@@ -297,22 +294,27 @@ def _workload(controller: tuple[str, str] | None, labels: Mapping[str, str]) -> 
     """A ReplicaSet that a Deployment made is called after it, with the hash of its template at the end."""
     if controller is not None and controller[0] == "ReplicaSet":
         name = controller[1].removesuffix(f"-{labels.get(TEMPLATE_HASH, '')}")
-        return ("Deployment", name) if name != controller[1] else controller
+        return _owner("Deployment", name) if name != controller[1] else controller
     return controller
 
 
-def _amounts(told: Raw | None) -> dict[str, float]:
-    return {name: quantity(amount) for name, amount in (told or {}).items()}
+def _amounts(told: Raw | None) -> tuple[tuple[str, str], ...]:
+    return tuple((told or {}).items())
+
+
+# Nodes of one kind, and pods of one workload, are alike: what they have in common is kept once.
+@lru_cache(maxsize=4096)
+def _owner(kind: str, name: str) -> tuple[str, str]:
+    return kind, name
 
 
 @lru_cache(maxsize=4096)
 def _shared(items: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
-    """Pods of one workload are alike: what they have in common is kept once."""
     return dict(items)
 
 
 @lru_cache(maxsize=4096)
-def _requests(amounts: tuple[tuple[str, str], ...]) -> Mapping[str, float]:
+def _summed(amounts: tuple[tuple[str, str], ...]) -> Mapping[str, float]:
     found: dict[str, float] = {}
     for name, amount in amounts:
         found[name] = found.get(name, 0.0) + quantity(amount)
