@@ -48,7 +48,7 @@ def paced(drill: Drill, pace: float) -> Drill:
 
 
 def drill_in(environment: Environment, drill: Drill) -> Drill:
-    """The drill as it is in that environment: at its pace, with its traffic and the deadlines that it has there alone."""
+    """The drill as it is in that environment: at its pace, with its traffic, and with deadlines of its own there."""
     found, here = paced(drill, environment.pace), environment.drills.get(drill.metadata.name, DrillHere())
     if (traffic := here.traffic or environment.traffic) != 1:
         found = found.model_copy(update={"load": _at(traffic, found.load)})

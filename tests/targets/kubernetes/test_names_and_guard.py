@@ -312,7 +312,9 @@ def test_what_pods_of_a_workload_have_in_common_is_kept_once() -> None:
             json.dumps(
                 {
                     "metadata": {
-                        **{"name": name, "namespace": "serving", "uid": f"uid-{name}"},
+                        "name": name,
+                        "namespace": "serving",
+                        "uid": f"uid-{name}",
                         "labels": {"tier": "critical", "pod-template-hash": "7d4f"},
                         "ownerReferences": [{"kind": "ReplicaSet", "name": "assistant-7d4f", "controller": True}],
                     },
