@@ -80,7 +80,7 @@ class ControlPlane:
             listener.close()
 
     def start(self) -> None:
-        """Everything, until the API server is ready; it gets half as much of the processors as a node, see node.WEIGHT."""
+        """Everything, until the API server is ready; of the processors it gets half a node's share (node.WEIGHT)."""
         self.group.make().weigh(0.5)
         for name in ORDER:
             if name == "kube-controller-manager":
