@@ -28,11 +28,11 @@ from tests.e2e.home import ROOT
 
 from tierdrill.cli.drill_documents import whole_catalogue
 from tierdrill.documents.models.environment import Environment
-from tierdrill.policy.capacity_plan import size_of
-from tierdrill.policy.impact import assess
-from tierdrill.policy.load_replay import Side
-from tierdrill.policy.queue_simulation import Arrival, TierQueue, simulate
-from tierdrill.policy.recorded_load import read_load
+from tierdrill.tier_policy.capacity_plan import size_of
+from tierdrill.tier_policy.impact import assess
+from tierdrill.tier_policy.load_replay import Side
+from tierdrill.tier_policy.queue_simulation import Arrival, TierQueue, simulate
+from tierdrill.tier_policy.recorded_load import read_load
 
 OFF_BY = 0.2
 HARDLY_S = 0.003

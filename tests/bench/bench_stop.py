@@ -22,13 +22,13 @@ from tests.bench.kept import NAME, await_whole, kept_lab, machine, quantile, spr
 from tests.e2e.home import COMMAND, environment, short_catalogue, start
 
 from tierdrill.chaos.actions import inject_fault
-from tierdrill.conductor.cleanup import undo_all
 from tierdrill.faults.known_kinds import KINDS
 from tierdrill.history.events import Event
 from tierdrill.history.history_store import HistoryStore
 from tierdrill.history.ledger import Ledger
 from tierdrill.lab.client import LabClient
 from tierdrill.lab.lab_files import attach
+from tierdrill.recovery.cleanup import undo_all
 from tierdrill.targets.lab.labs import lab_place
 
 BUDGET_S = 1.0

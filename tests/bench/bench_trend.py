@@ -24,11 +24,11 @@ from tests.bench.kept import machine
 from tests.judge.build import Run, shipped
 from tests.judge.nights import DAY, FIRST, nights
 
-from tierdrill.conductor.finalize import all_figures
 from tierdrill.history.history_store import HistoryStore
 from tierdrill.judge.judge import judge
 from tierdrill.judge.trend.run_figures import FORMAT, RunFigures
 from tierdrill.judge.trend.whole_trend import Trend, trend_of
+from tierdrill.recovery.finalize import all_figures
 from tierdrill.report.trend.html_page import trend_html
 
 DRILLS, NIGHTS = 4, 238

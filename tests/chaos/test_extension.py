@@ -148,7 +148,7 @@ def test_a_keeper_is_at_its_post_before_a_fault_under_plain_chaos_run(
         def inject(self, order: FaultOrder) -> None:
             run = order.fault.split("/")[0]
             lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
-            seen.extend(line for line in lines if run.encode() in line and b"conductor.reaper" in line)
+            seen.extend(line for line in lines if run.encode() in line and b"recovery.reaper" in line)
             super().inject(order)
 
     place = Watched()

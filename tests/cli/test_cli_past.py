@@ -11,9 +11,9 @@ import pytest
 
 from tests.cli.support import tierdrill, with_runs
 from tests.judge.build import Run
-from tierdrill.conductor.finalize import close_books
 from tierdrill.history.history_store import HistoryStore
 from tierdrill.history.ledger import Ledger
+from tierdrill.recovery.finalize import close_books
 from tierdrill.training.results.progress import EXERCISE
 
 

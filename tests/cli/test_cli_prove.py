@@ -208,7 +208,7 @@ def test_a_proof_is_resumed_with_what_is_still_to_be_shown(
         *(earlier("slow-link", one, documents="others") for one in slow),
     ]
     monkeypatch.setattr(provenance, "git_state", lambda: CODE)
-    monkeypatch.setattr("tierdrill.conductor.finalize.figures_in", lambda home: before)
+    monkeypatch.setattr("tierdrill.recovery.finalize.figures_in", lambda home: before)
     told = proving("--all", "--resume", "--json")
     assert told.made == [*(("replica-errors", one) for one in errors[1:]), *(("slow-link", one) for one in slow)]
     # Runs that are made here all pass, also those that must not.

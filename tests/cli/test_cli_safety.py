@@ -154,7 +154,7 @@ def test_recover_leaves_a_run_alone_that_begins_while_it_waits(
                 ledger.own(OwnedProcess("r1", "runner", me(), os.getpgrp()))
         with_open_fault(tmp_path)
 
-    monkeypatch.setattr("tierdrill.conductor.recover.let_reapers_finish", begins)
+    monkeypatch.setattr("tierdrill.recovery.recover.let_reapers_finish", begins)
     monkeypatch.setattr(recover, "log_to_file", lambda home: None)
     here = Surroundings(home=tmp_path, tools=tmp_path, catalogue=tmp_path, color=False, verbose=False)
     done = CliRunner().invoke(recover.command, obj=here)

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from tierdrill.conductor.cleanup import own_process
 from tierdrill.conductor.experiment_runner import ExperimentProcess
 from tierdrill.history.events import Event
 from tierdrill.history.ledger import Ledger
+from tierdrill.recovery.cleanup import own_process
 
 RUN = "stock-run"
 EXTENSION = """

@@ -12,10 +12,10 @@ import pytest
 
 from tests.judge.build import Run, shipped
 from tests.raw_event import event
-from tierdrill.conductor.finalize import all_figures, close_books
 from tierdrill.history.history_store import HistoryStore
 from tierdrill.history.sealed import EXERCISE
 from tierdrill.judge.trend.run_figures import FORMAT, RunFigures
+from tierdrill.recovery.finalize import all_figures, close_books
 
 
 @pytest.fixture

@@ -18,11 +18,11 @@ import pytest
 
 from tests.conductor.stock import PROOF, RUN, Stock, experiment_on, probe, process, python
 from tests.judge.build import Run, shipped
-from tierdrill.conductor.cleanup import undo_all
 from tierdrill.conductor.experiment_runner import ExperimentProcess
 from tierdrill.history.events import Event
 from tierdrill.judge.judge import judge
 from tierdrill.judge.verdict import Status
+from tierdrill.recovery.cleanup import undo_all
 
 FAULT = f"{RUN}/foreign/create-file"
 MOMENTS = ("effective_at", "gone_at", "planned_at")

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from tierdrill.conductor.cleanup import undo_all
 from tierdrill.history.events import Event
 from tierdrill.history.ledger import Ledger
 from tierdrill.history.ledger_tables import LedgerFault
 from tierdrill.injection import undo
 from tierdrill.injection.undo import await_proof, undo_fault
+from tierdrill.recovery.cleanup import undo_all
 from tierdrill.targets.base import FaultOrder, Inventory, Mechanism, Proof, TargetError
 
 

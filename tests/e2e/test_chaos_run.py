@@ -146,7 +146,7 @@ def test_chaos_runs_it(experiment: str, home: Path, tmp_path: Path) -> None:
     with closing(Ledger(home)) as ledger:
         assert ledger.open_faults() == []
     await_whole(home)
-    reapers = [process for process in processes(home) if "tierdrill.conductor.reaper" in process.cmdline()]
+    reapers = [process for process in processes(home) if "tierdrill.recovery.reaper" in process.cmdline()]
     deadline = time.monotonic() + 2.0
     while any(process.is_running() and process.status() != "zombie" for process in reapers):
         assert time.monotonic() < deadline, "the reaper stays though nothing is open"

@@ -30,7 +30,7 @@ def victim_of(role: str, runner: subprocess.Popen[bytes], home: Path) -> psutil.
     if role == "runner":
         return psutil.Process(runner.pid)
     marks = {
-        "reaper": "conductor.reaper",
+        "reaper": "recovery.reaper",
         "load": "locust",
         "experiment": "experiment_child",
         "supervisor": "lab.supervisor",

@@ -110,7 +110,7 @@ def test_a_killed_host_leaves_nothing_injected(with_reaper: bool, tmp_path: Path
         assert "sealed" in told.stdout and "crash" not in told.stdout and "assistant" not in told.stdout
         if with_reaper:
             for process in processes(going.home):
-                if "tierdrill.conductor.reaper" in process.cmdline():
+                if "tierdrill.recovery.reaper" in process.cmdline():
                     process.kill()
         going.host.kill()
         going.host.wait(10)

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from tests.judge.build import Run, shipped
 from tests.raw_event import event
-from tierdrill.conductor.cleanup import own_process
 from tierdrill.history.events import Event
 from tierdrill.history.history_store import HistoryStore
 from tierdrill.history.ledger import Ledger
 from tierdrill.judge.judge import judge
+from tierdrill.recovery.cleanup import own_process
 
 POLL_S = 0.02
 

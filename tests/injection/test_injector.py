@@ -20,7 +20,6 @@ import tierdrill
 from tests.judge.build import shipped
 from tierdrill.chaos.actions import inject_fault, undo_faults
 from tierdrill.chaos.context import Context
-from tierdrill.conductor.cleanup import undo_all
 from tierdrill.conductor.plan import make_plan
 from tierdrill.conductor.sabotage import apply_sabotage
 from tierdrill.conductor.stock_faults import ForeignFaults, Proofs
@@ -32,6 +31,7 @@ from tierdrill.history.sealed import SealedHistory, sealed_order
 from tierdrill.injection import injector as injector_module
 from tierdrill.injection.injector import Injector, NotInjected, Refused
 from tierdrill.monitoring.pagerduty import PagerStub
+from tierdrill.recovery.cleanup import undo_all
 from tierdrill.targets.base import FaultOrder, Inventory, Mechanism, NodeState, Proof, ReplicaState, TargetError
 from tierdrill.targets.lab.fault_port import MECHANISMS
 from tierdrill.training.facilitator.facilitator_actions import ExerciseFaults

@@ -14,7 +14,6 @@ import pytest
 from pydantic import BaseModel
 
 import tierdrill
-from tierdrill.conductor.reaper_handle import ReaperError, start_reaper
 from tierdrill.documents.models.channels import Secret, secret_variables
 from tierdrill.history.ledger import Ledger
 from tierdrill.load.load_child import locust_command
@@ -22,6 +21,7 @@ from tierdrill.process import programs
 from tierdrill.process.programs import Program
 from tierdrill.process.ready_line import program_argv
 from tierdrill.process.signals import StopSignal
+from tierdrill.recovery.reaper_handle import ReaperError, start_reaper
 
 PROGRAMS = {
     "reaper": programs.program(Program.REAPER, "--help"),
@@ -70,7 +70,7 @@ def test_every_module_that_is_started_is_in_the_table() -> None:
     assert started - by_path - {"tierdrill.cli.main"} == {*Program} - {Program.LOCUST}
 
 
-@pytest.mark.parametrize("module", ["tierdrill.conductor.reaper", "tierdrill.chaos.actions"])
+@pytest.mark.parametrize("module", ["tierdrill.recovery.reaper", "tierdrill.chaos.actions"])
 def test_what_must_start_fast_imports_no_asyncio(module: str) -> None:
     code = f"import sys, {module}; sys.exit('asyncio' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

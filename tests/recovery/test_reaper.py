@@ -20,9 +20,9 @@ import pytest
 from tests.conductor.stock import PROOF, Stock, experiment_on, python
 from tests.judge.build import shipped
 from tests.raw_event import event
-from tierdrill.conductor.cleanup import end_processes, own_process
 from tierdrill.history.events import Event
 from tierdrill.history.history_store import HistoryStore, RunRecord
+from tierdrill.recovery.cleanup import end_processes, own_process
 from tierdrill.targets.experiment import experiment_place
 
 RUN = "reaped-run"
@@ -33,7 +33,7 @@ FAULT = f"{RUN}/foreign/create-file"
 def reaper(home: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """A reaper and the runner's end of its pipe."""
     read_fd, write_fd = os.pipe()
-    command = [sys.executable, "-m", "tierdrill.conductor.reaper", "--home", str(home), "--run", RUN]
+    command = [sys.executable, "-m", "tierdrill.recovery.reaper", "--home", str(home), "--run", RUN]
     with (home / "reaper.log").open("ab") as log:
         process = subprocess.Popen(
             [*command, "--parent-fd", str(read_fd)],
@@ -151,7 +151,7 @@ def test_a_lease_that_is_renewed_does_not_run_out(stock: Stock) -> None:
 def test_without_a_runner_the_kill_switch_is_obeyed_all_the_same(stock: Stock) -> None:
     """Under plain `chaos run`: the fault is not left in place for what may be hours of its lease."""
     injected(stock, lease_s=3600.0)
-    command = [sys.executable, "-m", "tierdrill.conductor.reaper", "--home", str(stock.home), "--run", RUN]
+    command = [sys.executable, "-m", "tierdrill.recovery.reaper", "--home", str(stock.home), "--run", RUN]
     process = subprocess.Popen([*command, "--until-clean"], start_new_session=True)
     try:
         ledger = stock.ledger

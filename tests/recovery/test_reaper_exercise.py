@@ -59,7 +59,7 @@ def open_faults(home: Path) -> list[str]:
 
 def test_the_reaper_heals_and_opens_the_history(home: Path) -> None:
     read_fd, write_fd = os.pipe()
-    command = [sys.executable, "-m", "tierdrill.conductor.reaper", "--home", str(home), "--run", RUN]
+    command = [sys.executable, "-m", "tierdrill.recovery.reaper", "--home", str(home), "--run", RUN]
     with (home / "reaper.log").open("ab") as log:
         reaper = subprocess.Popen(
             [*command, "--parent-fd", str(read_fd)], stdout=log, stderr=log, pass_fds=(read_fd,), start_new_session=True

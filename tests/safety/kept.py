@@ -31,7 +31,7 @@ LOAD = "8/s"
 """Of each stream."""
 PHASES = {"warm_up": "4s", "baseline": "1s", "fault": "15s", "recovery": "1s"}
 MARKS = {
-    "reaper": "conductor.reaper",
+    "reaper": "recovery.reaper",
     "load": "locust",
     "experiment": "experiment_child",
     "supervisor": "lab.supervisor",

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from tests.cli.support import tierdrill
 from tests.conductor.test_reaper import RUN, reaper
-from tierdrill.conductor.status import reapers
 from tierdrill.history.ledger import Ledger
 from tierdrill.history.ledger_tables import OwnedProcess
 from tierdrill.process.identity import STOPPED, identify
+from tierdrill.recovery.status import reapers
 from tierdrill.remedies.remedy import Setting
 from tierdrill.targets.base import Mechanism
 from tierdrill.targets.remedy_ledger import undo_order

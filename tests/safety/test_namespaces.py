@@ -28,7 +28,7 @@ import json
 import sys
 from contextlib import closing
 from pathlib import Path
-from tierdrill.conductor.cleanup import own_process
+from tierdrill.recovery.cleanup import own_process
 from tierdrill.history.ledger import Ledger
 from tierdrill.process.identity import me
 from tierdrill.lab.lab_config import LabConfig, build

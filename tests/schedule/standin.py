@@ -19,11 +19,11 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from tierdrill.conductor.cleanup import own_process
 from tierdrill.history.events import Event
 from tierdrill.history.history_store import HistoryStore
 from tierdrill.history.ledger import Ledger
 from tierdrill.judge.verdict import Check, Status, Verdict
+from tierdrill.recovery.cleanup import own_process
 
 CODES = {"passed": 0, "failed": 1, "inconclusive": 3, "aborted": 4, "unclean": 5}
 

@@ -12,13 +12,13 @@ from urllib.parse import parse_qsl, unquote
 
 import pytest
 
-from tierdrill.conductor.cleanup import undo_all
 from tierdrill.history.events import Event
 from tierdrill.history.ledger import Ledger
 from tierdrill.history.ledger_tables import LedgerFault
 from tierdrill.lab.calls import Call
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.lab.lab_files import LabState
+from tierdrill.recovery.cleanup import undo_all
 from tierdrill.targets.base import Inventory, RemedyResult, TargetError
 from tierdrill.targets.lab import fault_port
 from tierdrill.targets.lab.settings import LabSettings

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.support import ROOT, Done
-from tests.policy.support import Tierdrill
+from tests.tier_policy.support import Tierdrill
 from tierdrill.cli.main import main
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.judge.build import shipped
 from tierdrill.documents.models.tiers import Approval, Maintenance, Tiers
 from tierdrill.history.audit_log import entries
-from tierdrill.policy.document_changes import record_documents
+from tierdrill.tier_policy.document_changes import record_documents
 
 SETTING = shipped()
 

@@ -9,13 +9,13 @@ import pytest
 import yaml
 
 from tests.cli.support import ROOT
-from tests.policy.support import Tierdrill
+from tests.tier_policy.support import Tierdrill
 from tierdrill.documents.catalogue_reader import read_files
 from tierdrill.documents.models.tiers import Tiers
 from tierdrill.documents.reading.yaml_positions import read_text
 from tierdrill.monitoring.prometheus_rules import slo_series
-from tierdrill.policy import priority_export, slo_export
-from tierdrill.policy.slo_import import Imported, import_slos
+from tierdrill.tier_policy import priority_export, slo_export
+from tierdrill.tier_policy.slo_import import Imported, import_slos
 
 HERE = Path(__file__).parent / "imported"
 CATALOGUE = read_files(sorted((ROOT / "drills/platform").glob("*.yaml")), ROOT).catalogue

@@ -18,18 +18,18 @@ from hypothesis import strategies as st
 from tests.cli.support import ROOT, copied_catalogue, with_runs
 from tests.documents.support import changed
 from tests.judge.build import Run
-from tests.policy.support import Tierdrill
+from tests.tier_policy.support import Tierdrill
 from tierdrill.documents.catalogue_reader import read_files
 from tierdrill.documents.models.drill import Drill
 from tierdrill.documents.models.environment import Cost
 from tierdrill.documents.models.tiers import Approval, Tier, Tiers
 from tierdrill.documents.problems import SpecError
 from tierdrill.documents.request_rules import RequestFacts
-from tierdrill.policy.capacity_plan import Size, capacity_rows, cost_rows, rank_one_short, size_of
-from tierdrill.policy.impact import assess
-from tierdrill.policy.load_replay import Side, load_of_drill, peak, span_of
-from tierdrill.policy.recorded_load import COLUMNS, RecordedLoad, read_load
-from tierdrill.policy.tier_changes import WEAKER, tier_changes
+from tierdrill.tier_policy.capacity_plan import Size, capacity_rows, cost_rows, rank_one_short, size_of
+from tierdrill.tier_policy.impact import assess
+from tierdrill.tier_policy.load_replay import Side, load_of_drill, peak, span_of
+from tierdrill.tier_policy.recorded_load import COLUMNS, RecordedLoad, read_load
+from tierdrill.tier_policy.tier_changes import WEAKER, tier_changes
 
 FILES = [*sorted((ROOT / "drills/platform").glob("*.yaml")), *(ROOT / f"drills/{name}.yaml" for name in ("node-loss",))]
 CATALOGUE = read_files(FILES, ROOT).catalogue

@@ -10,10 +10,10 @@ import pytest
 
 from tests.cli.support import ROOT, copied_catalogue
 from tests.documents.support import changed
-from tests.policy.support import Tierdrill
+from tests.tier_policy.support import Tierdrill
 from tierdrill.documents.catalogue_reader import read_files
-from tierdrill.policy.lint import RULES, Finding, lint
-from tierdrill.policy.tier_set import tier_sets
+from tierdrill.tier_policy.lint import RULES, Finding, lint
+from tierdrill.tier_policy.tier_set import tier_sets
 
 TIERS, WORKLOADS, LAB = "drills/platform/tiers.yaml", "drills/platform/workloads.yaml", "drills/platform/lab.yaml"
 BREAKS = {

@@ -11,7 +11,7 @@ import pytest
 
 from tests.cli.support import Done, copied_catalogue
 from tests.judge.build import shipped
-from tests.policy.support import Tierdrill
+from tests.tier_policy.support import Tierdrill
 from tierdrill.conductor.run_start import RunRefused, begin_run, may_run_in_maintenance
 from tierdrill.documents.catalogue import setting_of
 from tierdrill.documents.catalogue_reader import load_catalogue

@@ -9,8 +9,8 @@ import pytest
 from tests.judge.build import shipped
 from tierdrill.documents.models.protections import NEVER_LIFTED
 from tierdrill.history.audit_log import entries, verify
-from tierdrill.policy import override_grants
-from tierdrill.policy.override_grants import OverrideRefused, RuleOverride, grant, in_force, lifted_in, revoke
+from tierdrill.tier_policy import override_grants
+from tierdrill.tier_policy.override_grants import OverrideRefused, RuleOverride, grant, in_force, lifted_in, revoke
 
 TIERS = shipped().tiers
 ROLE = "incident-commander"

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from tests.cli.support import ROOT, copied_catalogue
 from tests.documents.support import changed
-from tests.policy.support import Tierdrill
+from tests.tier_policy.support import Tierdrill
 from tierdrill.documents.catalogue_reader import read_files
 from tierdrill.documents.models.tier_tests import TierCase
 from tierdrill.documents.models.workloads import Route, Workloads
 from tierdrill.documents.request_rules import MINUTES, RequestFacts, first_match, matches, minutes_of, within_hours
 from tierdrill.lab.gateway.gateway_config import GatewayConfig
 from tierdrill.lab.lab_plan import lab_config
-from tierdrill.policy.route_tests import decide, probes, run_table
+from tierdrill.tier_policy.route_tests import decide, probes, run_table
 
 CATALOGUE = read_files(sorted((ROOT / "drills/platform").glob("*.yaml")), ROOT).catalogue
 TIERS, MODELS, TABLE = CATALOGUE.tiers["serving"], CATALOGUE.workloads["models"], CATALOGUE.tier_tests["routing"]

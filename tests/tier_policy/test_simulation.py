@@ -19,8 +19,8 @@ from tierdrill.lab.gateway.admission_queue import Granted, ModelPool, Refused, T
 from tierdrill.lab.gateway.gateway_config import Flags
 from tierdrill.lab.gateway.routing import Endpoint, Router
 from tierdrill.lab.lab_plan import lab_config
-from tierdrill.policy.capacity_plan import Size
-from tierdrill.policy.queue_simulation import Arrival, TierQueue, simulate
+from tierdrill.tier_policy.capacity_plan import Size
+from tierdrill.tier_policy.queue_simulation import Arrival, TierQueue, simulate
 
 CATALOGUE = read_files(sorted((ROOT / "drills/platform").glob("*.yaml")), ROOT).catalogue
 TIERS, MODELS = CATALOGUE.tiers["serving"], CATALOGUE.workloads["models"]

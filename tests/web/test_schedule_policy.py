@@ -14,8 +14,8 @@ from tests.judge.build import Run
 from tests.shipped import shipped_documents
 from tests.web.standin import Browser, catalogue_with, options
 from tierdrill.history.audit_log import AUDIT_FILE, AuditEntry, append
-from tierdrill.policy.override_grants import grant, revoke
 from tierdrill.schedule.store.slot_store import ScheduleStore
+from tierdrill.tier_policy.override_grants import grant, revoke
 
 
 @pytest.fixture

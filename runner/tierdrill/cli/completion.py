@@ -84,7 +84,7 @@ def _variables(ctx: click.Context) -> list[str]:
 
 
 def _lint_rules(ctx: click.Context) -> list[str]:
-    from tierdrill.policy.lint import RULES
+    from tierdrill.tier_policy.lint import RULES
 
     return [rule.id for rule in RULES]
 

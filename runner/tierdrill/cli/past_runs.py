@@ -67,7 +67,7 @@ def stored_events(home: Path, run: str) -> list[Event]:
 def is_going_on(home: Path, record: RunRecord) -> bool:
     if record.status is not None:
         return False
-    from tierdrill.conductor.status import live_runs
+    from tierdrill.recovery.status import live_runs
 
     return record.run in live_runs(home)
 
@@ -113,10 +113,10 @@ def made_before(home: Path, wanted: Iterable[tuple[DrillSetting, Sequence[str]]]
     """For each drill, with the variants wanted for its proof, the rows of the first ones that this build has shown with
     these documents.
     """
-    from tierdrill.conductor.finalize import figures_in
     from tierdrill.conductor.provenance import build_of, git_state
     from tierdrill.judge.trend.proof_status import shown_by
     from tierdrill.judge.trend.run_series import by_drill
+    from tierdrill.recovery.finalize import figures_in
 
     known = {(one.drill, one.environment): one.runs for one in by_drill(figures_in(home))}
     git = git_state()

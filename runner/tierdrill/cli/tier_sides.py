@@ -15,9 +15,9 @@ from tierdrill.text import either
 
 if TYPE_CHECKING:
     from tierdrill.documents.models.environment import Environment
-    from tierdrill.policy.capacity_plan import Size
-    from tierdrill.policy.load_replay import Side
-    from tierdrill.policy.recorded_load import RecordedLoad
+    from tierdrill.tier_policy.capacity_plan import Size
+    from tierdrill.tier_policy.load_replay import Side
+    from tierdrill.tier_policy.recorded_load import RecordedLoad
 
 
 def side_of(here: Surroundings, path: Path | None, environment: str | None) -> tuple[Side, Environment]:
@@ -26,7 +26,7 @@ def side_of(here: Surroundings, path: Path | None, environment: str | None) -> t
     from tierdrill.documents.catalogue import usual_environment
     from tierdrill.documents.catalogue_reader import read_files
     from tierdrill.documents.problems import SpecError
-    from tierdrill.policy.compared_sides import side_in, whole, with_proposed
+    from tierdrill.tier_policy.compared_sides import side_in, whole, with_proposed
 
     of_catalogue = path is not None and path.is_dir() and any((path / name).is_dir() for name in FOLDERS)
     root = path if of_catalogue and path is not None else here.catalogue
@@ -50,8 +50,8 @@ def side_of(here: Surroundings, path: Path | None, environment: str | None) -> t
 
 def load_of(here: Surroundings, side: Side, run: str | None, file: Path | None) -> RecordedLoad:
     """The load to replay: a run's, a file's, or that of the drill that asks most for rank 1; Refusal."""
-    from tierdrill.policy.compared_sides import load_of_run, usual_load
-    from tierdrill.policy.recorded_load import read_load
+    from tierdrill.tier_policy.compared_sides import load_of_run, usual_load
+    from tierdrill.tier_policy.recorded_load import read_load
 
     if run is not None and file is not None:
         raise Refusal("--run and --load are mutually exclusive")
@@ -66,7 +66,7 @@ def load_of(here: Surroundings, side: Side, run: str | None, file: Path | None) 
 
 def peak_demand_of(side: Side, load: RecordedLoad) -> dict[tuple[str, str], float]:
     """Slots that each (tier, model) keeps busy in the busiest ten seconds."""
-    from tierdrill.policy.load_replay import arrivals, asks_the_hour, demand, peak, span_of
+    from tierdrill.tier_policy.load_replay import arrivals, asks_the_hour, demand, peak, span_of
 
     busiest = peak(load.minutes_told(asks_the_hour(side)), 10.0)
     return demand(arrivals(side, busiest), span_of(busiest))
@@ -97,7 +97,7 @@ def busy_slots(here: Surroundings, environment: Environment, seconds: float) -> 
 
 def real_size(environment: Environment, side: Side, inventory: Path | None) -> Size:
     """What there is: as a file or a cluster tells, or else the documents; Refusal."""
-    from tierdrill.policy.capacity_plan import Size
+    from tierdrill.tier_policy.capacity_plan import Size
 
     if inventory is not None:
         try:

@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tierdrill.conductor.status import live_runs
 from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.models.tiers import Tiers
 from tierdrill.documents.models.workloads import Workloads
@@ -19,9 +18,10 @@ from tierdrill.history.kinds.run_kinds import RuleLifted, RuleRestored
 from tierdrill.history.ledger import LedgerError
 from tierdrill.history.payload import Payload
 from tierdrill.history.sealed import append_to_run
-from tierdrill.policy.override_grants import RuleOverride, grant, in_force, lifted_in, revoke
+from tierdrill.recovery.status import live_runs
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.target_registry import labs_of, lift_in_cluster
+from tierdrill.tier_policy.override_grants import RuleOverride, grant, in_force, lifted_in, revoke
 
 SOURCE = "override"
 Clusters = Iterable[tuple[Environment, Workloads]]

@@ -12,11 +12,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from tierdrill.conductor.finalize import ensure_figures
 from tierdrill.history.history_store import HistoryError, HistoryStore
 from tierdrill.history.ledger import Ledger
 from tierdrill.history.retention import Keep, Ruling, rulings
 from tierdrill.home import run_folder
+from tierdrill.recovery.finalize import ensure_figures
 
 COMPACT_FROM_SHARE = 0.2
 """The file is only written anew, which takes as much room again for a moment, when so much of it is free."""

@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 
 from tierdrill.conductor.external_playbooks import without_secret
-from tierdrill.conductor.finalize import close_books
 from tierdrill.conductor.observe import Observed, ObservedRun
 from tierdrill.conductor.override_notices import note_in_force
 from tierdrill.conductor.phases import DrillRun
@@ -30,6 +29,7 @@ from tierdrill.history.kinds.run_kinds import RunNote
 from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.judge.judge import NotARun
 from tierdrill.judge.verdict import Status, Verdict
+from tierdrill.recovery.finalize import close_books
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.target_registry import mechanisms_of
 

@@ -14,12 +14,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from tierdrill.conductor.cleanup import own_process, undo_all
 from tierdrill.conductor.deployment import Deployment
 from tierdrill.conductor.external_playbooks import tool_secrets
 from tierdrill.conductor.plan import Plan, load_plan
 from tierdrill.conductor.preflight import check_health, check_quiet
-from tierdrill.conductor.reaper_handle import ReaperHandle, start_reaper
 from tierdrill.conductor.recorder import Recorder, in_thread
 from tierdrill.conductor.run_start import RunRecords, RunRefused
 from tierdrill.conductor.run_watchers import keep_leases, pump_reports, pump_samples
@@ -39,6 +37,8 @@ from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.history.payload import Payload
 from tierdrill.load.load_child import LoadProcess
 from tierdrill.process.signals import Signals, StopSignal
+from tierdrill.recovery.cleanup import own_process, undo_all
+from tierdrill.recovery.reaper_handle import ReaperHandle, start_reaper
 from tierdrill.targets.base import Finding, Opening, Session, TargetError
 from tierdrill.targets.target_registry import labs_of, target_of
 

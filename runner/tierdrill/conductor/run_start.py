@@ -13,9 +13,9 @@ from tierdrill.history.audit_log import AuditEntry, AuditError, append
 from tierdrill.history.history_store import HistoryError, HistoryStore
 from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.home import run_folder
-from tierdrill.policy.document_changes import record_documents
 from tierdrill.process.identity import me
 from tierdrill.text import Explained, listed
+from tierdrill.tier_policy.document_changes import record_documents
 
 
 class RunRefused(Explained):

@@ -18,7 +18,7 @@ from tierdrill.documents.models.units import promql_duration, show_duration, sho
 from tierdrill.documents.models.workloads import Workloads
 from tierdrill.monitoring.infrastructure_alerts import infrastructure_alerts
 from tierdrill.monitoring.policy_alerts import policy_alerts
-from tierdrill.policy.slo_export import Series
+from tierdrill.tier_policy.slo_export import Series
 
 HISTORY_SHARE = 0.9
 """A burn alert counts only once this share of its long window's scrapes is there."""

@@ -21,7 +21,7 @@ class Program(StrEnum):
     """Every module that is started as a program: what starts one depends on it as by an import."""
 
     TIERDRILL = "tierdrill"
-    REAPER = "tierdrill.conductor.reaper"
+    REAPER = "tierdrill.recovery.reaper"
     EXPERIMENT = "tierdrill.conductor.experiment_child"
     EXTENSION_CHECK = "tierdrill.documents.reading.chaoslib_check"
     SUPERVISOR = "tierdrill.lab.supervisor.supervisor_program"

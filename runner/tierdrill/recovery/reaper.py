@@ -17,8 +17,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tierdrill.conductor.cleanup import end_processes
-from tierdrill.conductor.finalize import close_dead
 from tierdrill.history.events import Event, event
 from tierdrill.history.history_store import HistoryError
 from tierdrill.history.kinds.exercise_kinds import ExerciseEnded
@@ -30,6 +28,8 @@ from tierdrill.history.sealed import append_to_run, is_sealed
 from tierdrill.injection.undo import in_order_of_undo, undo_fault
 from tierdrill.judge.judge import NotARun
 from tierdrill.process.ready_line import tell_ready
+from tierdrill.recovery.cleanup import end_processes
+from tierdrill.recovery.finalize import close_dead
 from tierdrill.targets.target_registry import labs_of
 
 TICK_S = 0.2
@@ -148,7 +148,7 @@ class Reaper:
 
 def main() -> int:
     """Entry: --home DIR --run RUN [--lab LAB] [--ready-fd N] (--parent-fd N | --until-clean)."""
-    parser = argparse.ArgumentParser(prog="python -m tierdrill.conductor.reaper", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tierdrill.recovery.reaper", description=__doc__)
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--run", required=True)
     parser.add_argument("--lab")

@@ -6,9 +6,6 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from tierdrill.conductor.cleanup import end_processes
-from tierdrill.conductor.finalize import close_books, close_dead, end_run
-from tierdrill.conductor.status import live_in, live_runs, reapers, stopped_reapers, stopped_runs
 from tierdrill.history.events import Event, event
 from tierdrill.history.history_store import HistoryError, HistoryStore
 from tierdrill.history.kinds.exercise_kinds import ExerciseEnded
@@ -20,6 +17,9 @@ from tierdrill.history.sealed import EXERCISE, append_to_run, is_sealed
 from tierdrill.injection.undo import in_order_of_undo, undo_fault
 from tierdrill.judge.judge import NotARun
 from tierdrill.process.groups import signal_process
+from tierdrill.recovery.cleanup import end_processes
+from tierdrill.recovery.finalize import close_books, close_dead, end_run
+from tierdrill.recovery.status import live_in, live_runs, reapers, stopped_reapers, stopped_runs
 from tierdrill.remedies.remedy import in_words
 from tierdrill.targets.base import is_remedy
 from tierdrill.targets.target_registry import labs_of

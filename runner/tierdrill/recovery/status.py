@@ -13,10 +13,10 @@ from tierdrill.history.liveness import living
 from tierdrill.history.projection import project
 from tierdrill.history.sealed import EXERCISE
 from tierdrill.history.switch_file import kill_switch
-from tierdrill.policy.override_grants import in_force
 from tierdrill.process.identity import STOPPED, ProcessId, me
 from tierdrill.targets.base import REMEDY
 from tierdrill.targets.target_registry import labs_of
+from tierdrill.tier_policy.override_grants import in_force
 
 
 def live_runs(home: Path) -> dict[str, int]:

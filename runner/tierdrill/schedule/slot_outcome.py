@@ -85,7 +85,7 @@ def _gate(attempt: Attempt) -> str:
 
 
 HEAL_S = 130.0
-"""The reaper gives up after 120 s (conductor/reaper.py), and closes the run's books then."""
+"""The reaper gives up after 120 s (recovery/reaper.py), and closes the run's books then."""
 
 LOOK_S = 0.25
 RETRY_S = 2.0

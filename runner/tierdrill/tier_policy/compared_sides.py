@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tierdrill.documents.catalogue import Catalogue, DrillSetting
 from tierdrill.history.kinds.run_kinds import RunStarted
-from tierdrill.policy.capacity_plan import size_of
-from tierdrill.policy.load_replay import Side, load_of_drill, most_asking_drill
-from tierdrill.policy.recorded_load import RecordedLoad, from_run
 from tierdrill.text import Explained
+from tierdrill.tier_policy.capacity_plan import size_of
+from tierdrill.tier_policy.load_replay import Side, load_of_drill, most_asking_drill
+from tierdrill.tier_policy.recorded_load import RecordedLoad, from_run
 
 if TYPE_CHECKING:
     from tierdrill.documents.models.environment import Environment

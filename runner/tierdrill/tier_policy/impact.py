@@ -11,8 +11,8 @@ from tierdrill.documents.models.drill import Drill
 from tierdrill.documents.models.environment import Cost, Environment
 from tierdrill.documents.models.tiers import Tier, quantile_share
 from tierdrill.documents.models.units import show_duration, show_ratio
-from tierdrill.policy.capacity_plan import CostRow
-from tierdrill.policy.load_replay import (
+from tierdrill.tier_policy.capacity_plan import CostRow
+from tierdrill.tier_policy.load_replay import (
     Side,
     arrivals,
     asks_the_hour,
@@ -24,9 +24,9 @@ from tierdrill.policy.load_replay import (
     queues,
     span_of,
 )
-from tierdrill.policy.queue_simulation import TierQueue
-from tierdrill.policy.recorded_load import RecordedLoad
-from tierdrill.policy.tier_changes import Change, tier_changes, workload_changes
+from tierdrill.tier_policy.queue_simulation import TierQueue
+from tierdrill.tier_policy.recorded_load import RecordedLoad
+from tierdrill.tier_policy.tier_changes import Change, tier_changes, workload_changes
 
 OUTLOOK_HEAD = ("tier", "requests", "busy slots", "wait p50", "wait p99", "rejected")
 DRILL_S = 10.0

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from tierdrill.documents.problems import Problem, worded
-from tierdrill.policy import promise_rules, running_rules
-from tierdrill.policy.tier_set import TierSet
+from tierdrill.tier_policy import promise_rules, running_rules
+from tierdrill.tier_policy.tier_set import TierSet
 
 
 @dataclass(frozen=True)

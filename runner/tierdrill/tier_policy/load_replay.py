@@ -11,10 +11,10 @@ from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.models.tiers import Tiers
 from tierdrill.documents.models.workloads import Workloads
 from tierdrill.documents.request_rules import RequestFacts
-from tierdrill.policy.capacity_plan import CostRow, Size, cost_rows
-from tierdrill.policy.queue_simulation import Arrival, TierQueue, simulate
-from tierdrill.policy.recorded_load import RecordedLoad, facts_of
-from tierdrill.policy.route_tests import Decision, decide
+from tierdrill.tier_policy.capacity_plan import CostRow, Size, cost_rows
+from tierdrill.tier_policy.queue_simulation import Arrival, TierQueue, simulate
+from tierdrill.tier_policy.recorded_load import RecordedLoad, facts_of
+from tierdrill.tier_policy.route_tests import Decision, decide
 
 PEAK_S = 60.0
 """How long the busiest stretch is that is looked at more closely ..."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from tierdrill.documents.models.tiers import Tiers
 from tierdrill.documents.models.workloads import Route, Workloads
-from tierdrill.policy.slo_export import Document, Exported
+from tierdrill.tier_policy.slo_export import Document, Exported
 
 PLATFORM_PRIORITY = 1_000_000
 PRIORITY_STEP = 1_000

@@ -6,8 +6,8 @@ from itertools import pairwise
 
 from tierdrill.documents.models.tiers import QUANTILE_OBJECTIVES
 from tierdrill.documents.models.units import show_duration, show_ratio
-from tierdrill.policy.tier_set import TierSet
 from tierdrill.text import listed
+from tierdrill.tier_policy.tier_set import TierSet
 
 TO_BE_DECIDED = "to be decided"
 """What `tiers import` writes where a tier must have something that the other document does not tell."""

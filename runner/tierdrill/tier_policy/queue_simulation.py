@@ -16,7 +16,7 @@ from operator import itemgetter
 
 from tierdrill.documents.models.tiers import Tier, Tiers
 from tierdrill.documents.models.workloads import Workloads
-from tierdrill.policy.capacity_plan import Size
+from tierdrill.tier_policy.capacity_plan import Size
 
 HELD_SMOOTHING = 0.1
 """How much a new request counts in a gateway's notion of how long a slot is held."""

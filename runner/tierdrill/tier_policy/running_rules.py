@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tierdrill.documents.check.environments import check_region
 from tierdrill.documents.check.tiers import check_routes
-from tierdrill.policy.capacity_plan import peak_demand, size_of
-from tierdrill.policy.tier_set import TierSet
+from tierdrill.tier_policy.capacity_plan import peak_demand, size_of
+from tierdrill.tier_policy.tier_set import TierSet
 
 
 def every_workload_has_an_owner(tiers: TierSet) -> None:

@@ -15,8 +15,8 @@ from tierdrill.documents.models.tiers import Quantile, quantile_share
 from tierdrill.documents.models.units import NAME_PATTERN, show_duration, show_ratio
 from tierdrill.documents.problems import Problem, shown
 from tierdrill.documents.reading.yaml_positions import Key, Source
-from tierdrill.policy.promise_rules import TO_BE_DECIDED
 from tierdrill.text import either
+from tierdrill.tier_policy.promise_rules import TO_BE_DECIDED
 
 QUANTILES: tuple[str, ...] = get_args(Quantile)
 _BUCKET = re.compile(r'\ble="([0-9]+(?:\.[0-9]+)?)"')

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tierdrill.conductor.finalize import end_run
 from tierdrill.conductor.plan import Plan, new_run_name
 from tierdrill.conductor.preflight import settle
 from tierdrill.conductor.recorder import Recorder
@@ -24,6 +23,7 @@ from tierdrill.history.kinds.run_kinds import LoadStarted, RunNote
 from tierdrill.history.sealed import EXERCISE, SealedHistory, exercise_folder, open_seal, sealed_order
 from tierdrill.injection.injector import Injector
 from tierdrill.load.load_child import LoadError
+from tierdrill.recovery.finalize import end_run
 from tierdrill.report.run.terminal_summary import make_console
 from tierdrill.targets import base
 from tierdrill.targets.base import Finding

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
-from tierdrill.conductor.finalize import figures_in
 from tierdrill.conductor.plan import new_run_name
 from tierdrill.did_you_mean import none_named
 from tierdrill.documents.catalogue import DrillSetting, setting_of
@@ -18,6 +17,7 @@ from tierdrill.judge.proof import variants_of
 from tierdrill.judge.trend.proof_status import ProofState
 from tierdrill.judge.trend.run_figures import RunFigures, judged_tiers
 from tierdrill.judge.trend.whole_trend import DrillTrend, Trend, trend_of
+from tierdrill.recovery.finalize import figures_in
 from tierdrill.report.trend.plot import Plot, span_of
 from tierdrill.report.trend.plot_lanes import score_plot
 from tierdrill.report.trend.wording import last_words, proof_words, regression_words

@@ -15,9 +15,9 @@ from tierdrill.documents.catalogue_reader import read_pasted
 from tierdrill.documents.problems import in_order
 from tierdrill.history.history_store import HistoryStore
 from tierdrill.history.sealed import EXERCISE
-from tierdrill.policy.compared_sides import NotComparable, load_of_run, side_in, usual_load, whole, with_proposed
-from tierdrill.policy.impact import OUTLOOK_HEAD, Impact, assess
 from tierdrill.text import plural
+from tierdrill.tier_policy.compared_sides import NotComparable, load_of_run, side_in, usual_load, whole, with_proposed
+from tierdrill.tier_policy.impact import OUTLOOK_HEAD, Impact, assess
 from tierdrill.web.page_answers import Ask
 
 if TYPE_CHECKING:

@@ -16,10 +16,10 @@ from tierdrill.documents.models.tiers import QUANTILE_OBJECTIVES, Tier
 from tierdrill.documents.models.units import show_duration, show_ratio
 from tierdrill.documents.request_rules import RequestFacts
 from tierdrill.history.audit_log import AuditEntry, entries, verify
-from tierdrill.policy.lint import Finding, lint
-from tierdrill.policy.route_tests import Decision, decide
-from tierdrill.policy.tier_set import tier_sets
 from tierdrill.report.format import ASPECT_WORDS
+from tierdrill.tier_policy.lint import Finding, lint
+from tierdrill.tier_policy.route_tests import Decision, decide
+from tierdrill.tier_policy.tier_set import tier_sets
 from tierdrill.web.page_answers import Ask
 from tierdrill.web.run_followers import overrides_of
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from tierdrill.conductor.status import live_in
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.models.tiers import Tiers
 from tierdrill.history.audit_log import AUDIT_FILE
@@ -19,11 +18,12 @@ from tierdrill.history.kinds.run_kinds import RunStarted
 from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.history.sealed import EXERCISE
 from tierdrill.history.switch_file import Halt, kill_switch
-from tierdrill.policy.override_grants import RuleOverride, in_force
+from tierdrill.recovery.status import live_in
 from tierdrill.report.live import current_rows
 from tierdrill.report.live.current_rows import Progress, Row, TierRow
 from tierdrill.report.run_model import RunState
 from tierdrill.report.run_state import reduce
+from tierdrill.tier_policy.override_grants import RuleOverride, in_force
 
 KEPT_S = 300.0
 """A run that nobody has asked about for so long is followed no more."""

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
-from tierdrill.conductor.status import live_runs
 from tierdrill.history.hash_chain import standing_of
 from tierdrill.history.history_store import HistoryStore, run_named
 from tierdrill.history.ledger import Ledger
 from tierdrill.history.sealed import EXERCISE
 from tierdrill.judge.judge import judge, setting_in
+from tierdrill.recovery.status import live_runs
 from tierdrill.report.run.html_report import report_body
 from tierdrill.web.page_answers import Ask, fragment
 from tierdrill.web.request_guard import Refused

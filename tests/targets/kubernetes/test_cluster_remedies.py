@@ -12,11 +12,11 @@ import pytest
 
 from tests.kubernetes_api import FakeApi
 from tests.targets.kubernetes.conftest import NODES, PODS, RUN, pod
-from tierdrill.conductor.cleanup import undo_all
 from tierdrill.documents.models.kubernetes import KubernetesSettings
 from tierdrill.documents.models.tiers import Tier
 from tierdrill.history.kinds.response_kinds import RemediationSeen
 from tierdrill.history.ledger import Ledger
+from tierdrill.recovery.cleanup import undo_all
 from tierdrill.targets.base import GpuState, Inventory, NodeState, RemedyResult, TargetError
 from tierdrill.targets.kubernetes import remedy_port
 from tierdrill.targets.kubernetes.actor_watch import OwnDeeds

@@ -50,7 +50,7 @@ def command(
 
     JSON lines have all figures, objectives included; times are seconds, moments Unix seconds. CSV has moments in UTC.
     """
-    from tierdrill.conductor.finalize import figures_in
+    from tierdrill.recovery.finalize import figures_in
     from tierdrill.report.run_export import csv_lines, json_lines
 
     figures = [run for run in figures_in(here.home, drill, since) if variant in (None, run.variant)]

@@ -99,8 +99,8 @@ def _moment(at: float) -> str:
 
 
 def _list_runs(here: Surroundings, form: str, drill: str | None, limit: int) -> None:
-    from tierdrill.conductor.status import live_runs
     from tierdrill.history.history_store import HistoryStore
+    from tierdrill.recovery.status import live_runs
 
     with HistoryStore.kept(here.home) as store:
         records = store.runs(drill, limit) if store else []

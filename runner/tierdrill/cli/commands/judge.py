@@ -92,10 +92,10 @@ def _judge_pooled(here: Surroundings, run: str | None, nights: int, as_json: boo
     from contextlib import closing
     from dataclasses import asdict
 
-    from tierdrill.conductor.finalize import all_figures
     from tierdrill.history.history_store import HistoryStore
     from tierdrill.judge.trend.run_series import by_drill, pooled
     from tierdrill.judge.verdict import EXIT_CODES, Status
+    from tierdrill.recovery.finalize import all_figures
     from tierdrill.report.trend.wording import pooled_rows
 
     record = find_drill_run(here.home, run)

@@ -52,7 +52,7 @@ def command(here: Surroundings, kind: str | None, faults: bool, as_json: bool) -
     else:
         found = {name: _rows(catalogue, name) for name in DOCUMENTS if kind in (None, name)}
     if kind == "drills":
-        from tierdrill.conductor.finalize import figures_in
+        from tierdrill.recovery.finalize import figures_in
 
         proofs = proofs_of(figures_in(here.home), time.time())
         found = {kind: [{**row, "proof": proofs.get(row["name"], ["never proven"])} for row in found[kind]]}

@@ -20,7 +20,7 @@ def command(here: Surroundings, environment: str | None) -> int:
     Safe to repeat, and while other runs are in progress. Exit code 0 when everything is clean, 5 when something
     remains.
     """
-    from tierdrill.conductor.recover import recover
+    from tierdrill.recovery.recover import recover
 
     if environment is not None:
         return _with_cluster(here, environment)
@@ -33,7 +33,7 @@ def command(here: Surroundings, environment: str | None) -> int:
 
 def _with_cluster(here: Surroundings, environment: str) -> int:
     """This machine's runs first: their own ledger knows more of them."""
-    from tierdrill.conductor.recover import recover
+    from tierdrill.recovery.recover import recover
 
     document, settings, _ = cluster_environment(here.catalogue, environment)
     from tierdrill.targets.kubernetes.sweep import place_for, recover_runs

@@ -28,7 +28,7 @@ def command(here: Surroundings, environment: str | None, as_json: bool) -> int:
 
     Exit code 5 if a fault or process is left over with no run responsible for it.
     """
-    from tierdrill.conductor.status import look
+    from tierdrill.recovery.status import look
     from tierdrill.schedule.notify.outbox_counts import waiting_and_given_up
 
     found = {**look(here.home), "notifications": waiting_and_given_up(here.home), "policy": _policy(here.catalogue)}

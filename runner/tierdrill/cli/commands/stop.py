@@ -11,7 +11,7 @@ from tierdrill.cli.errors import Refusal, say
 from tierdrill.cli.folders import Surroundings, author
 from tierdrill.cli.past_runs import find_record
 from tierdrill.cli.standard_streams import unread
-from tierdrill.conductor.status import live_runs
+from tierdrill.recovery.status import live_runs
 
 POLL_S = 0.1
 UNCLEAN = 5

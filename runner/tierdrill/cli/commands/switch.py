@@ -12,7 +12,7 @@ from tierdrill.cli.errors import Refusal, say
 from tierdrill.cli.folders import Surroundings, author
 from tierdrill.cli.options import environment_option
 from tierdrill.cli.standard_streams import unread
-from tierdrill.conductor.status import live_runs
+from tierdrill.recovery.status import live_runs
 
 if TYPE_CHECKING:
     from tierdrill.targets.kubernetes.lease import DrillLease

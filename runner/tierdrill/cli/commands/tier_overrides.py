@@ -106,7 +106,7 @@ def revoke(
 def show(here: Surroundings, rules: bool, as_json: bool) -> None:
     """List the overrides in force, the next to end first."""
     from tierdrill.documents.models.protections import LIFTABLE, NEVER_LIFTED
-    from tierdrill.policy.override_grants import in_force
+    from tierdrill.tier_policy.override_grants import in_force
 
     if rules:
         if as_json:

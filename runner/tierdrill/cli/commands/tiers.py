@@ -22,8 +22,8 @@ from tierdrill.text import plural
 if TYPE_CHECKING:
     from tierdrill.documents.models.workloads import Workloads
     from tierdrill.documents.reading.reading_state import Reading
-    from tierdrill.policy.lint import Finding, Rule
-    from tierdrill.policy.route_tests import TableOutcome
+    from tierdrill.tier_policy.lint import Finding, Rule
+    from tierdrill.tier_policy.route_tests import TableOutcome
 
 FOUND = 1
 ENDINGS = (".yaml", ".yml")
@@ -55,8 +55,8 @@ def lint(here: Surroundings, paths: tuple[Path, ...], chosen: tuple[str, ...], l
     Each finding is one line, `file:line:column: ID name: what is wrong; what is right`. Exit code 0 where there is
     none, 1 where there is one, 2 for documents that cannot be read.
     """
-    from tierdrill.policy.lint import lint as found_in
-    from tierdrill.policy.tier_set import tier_sets
+    from tierdrill.tier_policy.lint import lint as found_in
+    from tierdrill.tier_policy.tier_set import tier_sets
 
     rules = _rules(chosen)
     if list_rules:
@@ -89,7 +89,7 @@ def test(here: Surroundings, files: tuple[Path, ...], as_json: bool) -> int:
     or a request by no route.
     """
     from tierdrill.documents.catalogue_reader import read_files
-    from tierdrill.policy.route_tests import run_table
+    from tierdrill.tier_policy.route_tests import run_table
 
     catalogue = whole_catalogue(here.catalogue, [one for one in files if not _is_in(one, here.catalogue)])
     named = set(read_files(files, here.catalogue).catalogue.tier_tests) if files else set(catalogue.tier_tests)
@@ -134,7 +134,7 @@ def _show_outcome(name: str, outcome: TableOutcome, workloads: Workloads) -> Non
 
 def _rules(chosen: tuple[str, ...]) -> list[Rule]:
     from tierdrill.did_you_mean import none_named
-    from tierdrill.policy.lint import RULES
+    from tierdrill.tier_policy.lint import RULES
 
     by_word = {word: rule for rule in RULES for word in (rule.id, rule.name)}
     for word in chosen:

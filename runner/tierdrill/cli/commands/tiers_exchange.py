@@ -17,7 +17,7 @@ from tierdrill.cli.tier_sides import side_of
 if TYPE_CHECKING:
     from tierdrill.documents.models.tiers import Tiers
     from tierdrill.documents.models.workloads import Workloads
-    from tierdrill.policy.slo_export import Exported
+    from tierdrill.tier_policy.slo_export import Exported
 
 FORMATS = ("sloth", "pyrra", "openslo", "priority-classes", "inference-objectives", "envoy", "gateway-api")
 _output = click.option(
@@ -43,7 +43,7 @@ def import_slos(files: tuple[Path, ...], name: str, output: Path | None) -> None
     from tierdrill.documents.problems import SpecError
     from tierdrill.documents.reading.yaml_nodes import SIZE_MAX
     from tierdrill.documents.reading.yaml_positions import read_text
-    from tierdrill.policy.slo_import import import_slos as imported_from
+    from tierdrill.tier_policy.slo_import import import_slos as imported_from
 
     if not re.match(NAME_PATTERN, name):
         raise Refusal(f"--name: got {name!r}, expected lower-case letters, digits and hyphens")
@@ -83,7 +83,7 @@ def export(here: Surroundings, form: str, environment: str | None, output: Path 
 
 def _exports() -> dict[str, Callable[[Tiers, Workloads], Exported]]:
     from tierdrill.monitoring.prometheus_rules import slo_series
-    from tierdrill.policy import priority_export, slo_export
+    from tierdrill.tier_policy import priority_export, slo_export
 
     return {
         "sloth": lambda tiers, _: slo_export.sloth(tiers, slo_series),

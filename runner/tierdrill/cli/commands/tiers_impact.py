@@ -18,7 +18,7 @@ from tierdrill.cli.tier_sides import busy_slots, load_of, peak_demand_of, real_s
 from tierdrill.text import plural, table
 
 if TYPE_CHECKING:
-    from tierdrill.policy.impact import Impact
+    from tierdrill.tier_policy.impact import Impact
 
 FOUND = 1
 
@@ -60,7 +60,7 @@ def diff(
     catalogue. A load is replayed: of a run, of a file, or else of the drill that asks most for rank 1. Exit code 1
     where a promise of rank 1 gets weaker without an approval in NEW.
     """
-    from tierdrill.policy.impact import assess
+    from tierdrill.tier_policy.impact import assess
 
     before, chosen = side_of(here, old, environment)
     after, _ = side_of(here, new, environment)
@@ -94,7 +94,7 @@ def capacity(
     Exit code 1 where rank 1 has too few slots with one node lost, even after it has preempted whom it may
     and used its fallback model; 3 where nobody knows how many nodes there are.
     """
-    from tierdrill.policy.capacity_plan import capacity_rows, rank_one_lacking, rank_one_short
+    from tierdrill.tier_policy.capacity_plan import capacity_rows, rank_one_lacking, rank_one_short
 
     side, chosen = side_of(here, None, environment)
     side = replace(side, size=real_size(chosen, side, inventory))
@@ -152,8 +152,8 @@ def cost(
 
     The price of a GPU hour is the environment's (`cost: {gpu_hour: 2.5, currency: EUR}`).
     """
-    from tierdrill.policy.capacity_plan import cost_rows, spread_over_models
-    from tierdrill.policy.load_replay import costs_of, span_of
+    from tierdrill.tier_policy.capacity_plan import cost_rows, spread_over_models
+    from tierdrill.tier_policy.load_replay import costs_of, span_of
 
     side, chosen = side_of(here, None, environment)
     if last is not None and (run is not None or file is not None):
@@ -195,7 +195,7 @@ def _rounded(value: Any) -> Any:
 
 
 def _show(impact: Impact) -> None:
-    from tierdrill.policy.impact import OUTLOOK_HEAD
+    from tierdrill.tier_policy.impact import OUTLOOK_HEAD
 
     click.echo("changes" if impact.changes else "no changes")
     for one in impact.changes:

@@ -75,8 +75,8 @@ def command(
 
 
 def _figures(here: Surroundings, drill: str | None) -> list[RunFigures]:
-    from tierdrill.conductor.finalize import all_figures
     from tierdrill.history.history_store import HistoryStore
+    from tierdrill.recovery.finalize import all_figures
 
     began = time.monotonic()
 

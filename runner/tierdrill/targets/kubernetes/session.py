@@ -15,7 +15,6 @@ from tierdrill.history.events import Event, event
 from tierdrill.history.kinds.response_kinds import MonitoringGap
 from tierdrill.history.kinds.run_kinds import PlatformState, ProcessExited, RunNote
 from tierdrill.load.load_plan import LoadPlan
-from tierdrill.policy.override_grants import lifted_in
 from tierdrill.process.signals import StopSignal
 from tierdrill.targets.base import Finding, Inventory, Opening, RemedyPort, TargetError
 from tierdrill.targets.external.session import ExternalSession
@@ -36,6 +35,7 @@ from tierdrill.targets.kubernetes.power import BY_POWER
 from tierdrill.targets.kubernetes.remedy_port import ClusterRemedies
 from tierdrill.targets.kubernetes.watch import Change
 from tierdrill.targets.remedy_ledger import RemedyLedger
+from tierdrill.tier_policy.override_grants import lifted_in
 
 SOURCE = "kubernetes"
 BEATS = 4

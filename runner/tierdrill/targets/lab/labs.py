@@ -18,8 +18,8 @@ from tierdrill.lab.lab_files import (
     supervisor_lives,
     unreadable_labs,
 )
-from tierdrill.policy.override_grants import RuleOverride, lifted_in
 from tierdrill.targets.base import Endpoint, Endpoints, TargetError
+from tierdrill.tier_policy.override_grants import RuleOverride, lifted_in
 
 MENDED_WITHIN_S = 15.0
 POLL_S = 0.1

@@ -15,11 +15,11 @@ from tierdrill.lab.supervisor.lab_start import start_lab_async
 from tierdrill.monitoring.alertmanager_config import alertmanager_config
 from tierdrill.monitoring.binaries import MonitoringUnavailable, require, require_etcd
 from tierdrill.monitoring.prometheus_rules import prometheus_rules
-from tierdrill.policy.override_grants import lifted_in
 from tierdrill.process.child import SpawnError
 from tierdrill.targets.base import Opening, TargetError
 from tierdrill.targets.lab.labs import Labs
 from tierdrill.targets.lab.session import LabSession
+from tierdrill.tier_policy.override_grants import lifted_in
 
 UNHURRIED_STARTUP_S = 120.0
 """For an exercise: nobody measures how soon it begins, and a slow machine must not spoil it."""

@@ -25,7 +25,6 @@ from tierdrill.lab.lab_plan import lab_config
 from tierdrill.monitoring.alertmanager_config import alertmanager_config
 from tierdrill.monitoring.binaries import MonitoringUnavailable, require
 from tierdrill.monitoring.prometheus_rules import prometheus_rules
-from tierdrill.policy.priority_export import kubernetes_priority as priority
 from tierdrill.process.programs import Program
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.kubernetes.manifests.demo_monitoring import monitoring
@@ -59,6 +58,7 @@ from tierdrill.targets.kubernetes.manifests.demo_pods import (
 )
 from tierdrill.targets.kubernetes.manifests.demo_rbac import cluster_reader, pod_reader
 from tierdrill.targets.kubernetes.manifests.pod_runtime import PodRuntime, host_python
+from tierdrill.tier_policy.priority_export import kubernetes_priority as priority
 
 TOKEN = "platform-token"  # noqa: S105 - its name
 PROMETHEUS_IMAGE, ALERTMANAGER_IMAGE = "prom/prometheus:v3.5.0", "prom/alertmanager:v0.28.1"
