@@ -14,6 +14,7 @@ from chaoslib.exceptions import ActivityFailed
 from tierdrill.chaos import actions, discover, probes
 from tierdrill.chaos.actions import inject_fault as inject
 from tierdrill.faults.known_kinds import KINDS
+from tierdrill.history.kill_switch import throw_kill_switch
 from tierdrill.history.ledger import Ledger
 from tierdrill.targets.base import FaultOrder, Mechanism, Proof
 
@@ -79,7 +80,7 @@ def test_wrong_arguments_are_refused(home: Path, kind: str, parameters: dict[str
 
 def test_the_kill_switch_comes_first(home: Path) -> None:
     with closing(Ledger(home)) as ledger:
-        ledger.halt("someone", "a reason")
+        throw_kill_switch(ledger.home, "someone", "a reason")
     with pytest.raises(ActivityFailed, match="a reason"):
         inject("replica-crash", CRASH)
     assert nothing_written(home)

@@ -20,6 +20,7 @@ from tierdrill.cli.commands import recover
 from tierdrill.cli.errors import explain, keep_traceback
 from tierdrill.cli.folders import Surroundings
 from tierdrill.history.history_store import HistoryStore
+from tierdrill.history.kill_switch import throw_kill_switch
 from tierdrill.history.ledger import Ledger
 from tierdrill.history.ledger_tables import OwnedProcess
 from tierdrill.lab.lab_files import LabState, ProcessRecord, write_state
@@ -347,7 +348,7 @@ def test_no_command_breaks_on_bytes_that_are_no_text(tmp_path: Path, arguments: 
 def test_a_switch_whose_output_finds_no_room_is_thrown_and_says_so(tmp_path: Path, command: str) -> None:
     with closing(Ledger(tmp_path)) as ledger:
         if command == "resume":
-            ledger.halt("ann", "incident 7")
+            throw_kill_switch(ledger.home, "ann", "incident 7")
         with Path("/dev/full").open("wb") as full:
             done = run_bytes(tmp_path, command.encode(), b"--reason", b"x", stdout=full.fileno())
         assert done.returncode == 0
@@ -512,7 +513,7 @@ def test_databases_are_their_owners_alone_whatever_the_umask(tmp_path: Path) -> 
     try:
         (tmp_path / "ledger.db").touch(mode=0o666)
         with closing(Ledger(tmp_path)) as ledger, closing(HistoryStore(tmp_path)) as store:
-            ledger.halt("ann", "x")
+            throw_kill_switch(ledger.home, "ann", "x")
             store.begin("r1", "d", "drill", 1.0)
             modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir() if path.is_file()}
     finally:

@@ -13,6 +13,7 @@ import pytest
 from tests.cli.support import copied_catalogue, tierdrill
 from tierdrill.cli.logs import log_lines, log_to_file
 from tierdrill.cli.standard_streams import _Output
+from tierdrill.history.kill_switch import throw_kill_switch
 from tierdrill.history.ledger import Ledger
 from tierdrill.report.html_template import page_environment
 from tierdrill.report.run.terminal_summary import make_console
@@ -92,7 +93,7 @@ def test_titles_and_reasons_on_the_terminal(tmp_path: Path) -> None:
     path.write_text(re.sub(r"  title: .*", lambda found: title, path.read_text(), count=1))
     home = tmp_path / "home"
     with closing(Ledger(home)) as ledger:
-        ledger.halt(NASTY, NASTY)
+        throw_kill_switch(ledger.home, NASTY, NASTY)
     for words in (("--catalogue", catalogue, "plan", "node-loss"), ("--catalogue", catalogue, "list"), ("status",)):
         done = tierdrill(home, *words)
         assert done.code == 0, done.err

@@ -20,6 +20,7 @@ from tests.conductor.stock import PROOF, RUN, Stock, experiment_on, probe, proce
 from tests.judge.build import Run, shipped
 from tierdrill.conductor.experiment_runner import ExperimentProcess
 from tierdrill.history.events import Event
+from tierdrill.history.kill_switch import throw_kill_switch
 from tierdrill.judge.judge import judge
 from tierdrill.judge.verdict import Status
 from tierdrill.recovery.cleanup import undo_all
@@ -479,7 +480,7 @@ def test_activities_may_be_played_by_reference(stock: Stock) -> None:
 
 def test_the_kill_switch_holds_for_everybodys_actions(stock: Stock) -> None:
     ledger = stock.ledger
-    ledger.halt("ops", "an incident")
+    throw_kill_switch(ledger.home, "ops", "an incident")
     ledger.close()
     count = stock.home / "count"
     experiment = experiment_on(count)

@@ -23,6 +23,7 @@ from tierdrill.gameday.gameday_commands import Command, Verb
 from tierdrill.gameday.gameday_engine import Engine, run_arguments
 from tierdrill.gameday.journal import Journal
 from tierdrill.gameday.step_runs import RunChild
+from tierdrill.history.kill_switch import throw_kill_switch
 from tierdrill.history.ledger import Ledger
 from tierdrill.process.identity import me
 from tierdrill.schedule.gates.gate_facts import Facts
@@ -147,7 +148,7 @@ def test_a_step_skipped_before_its_run_was_started_never_starts(tmp_path: Path) 
 
 def test_the_kill_switch_keeps_a_run_from_beginning_and_is_told(tmp_path: Path) -> None:
     with closing(Ledger(tmp_path)) as ledger:
-        ledger.halt("ben", "a real incident")
+        throw_kill_switch(ledger.home, "ben", "a real incident")
     engine = Engine(journal(tmp_path), ANA)
     do(engine, "next")
     ticked(engine, stage("pause"))

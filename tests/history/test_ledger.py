@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tierdrill.history.kill_switch import throw_kill_switch
 from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.history.ledger_tables import OwnedProcess
 from tierdrill.process.identity import here, me
@@ -97,7 +98,7 @@ def test_gone_is_gone(tmp_path: Path) -> None:
 def test_the_kill_switch_keeps_author_and_reason(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     assert ledger.halted() is None
-    ledger.halt("ann", "incident 7")
+    throw_kill_switch(ledger.home, "ann", "incident 7")
     halt = Ledger(tmp_path).halted()
     assert halt is not None and (halt.author, halt.reason) == ("ann", "incident 7")
     assert ledger.resume("bob", "over") == 1

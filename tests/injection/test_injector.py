@@ -26,6 +26,7 @@ from tierdrill.conductor.stock_faults import ForeignFaults, Proofs
 from tierdrill.documents.models.drill import Sabotage, SabotageAction
 from tierdrill.faults.known_kinds import KINDS
 from tierdrill.history.events import Event
+from tierdrill.history.kill_switch import throw_kill_switch
 from tierdrill.history.ledger import Ledger
 from tierdrill.history.sealed import SealedHistory, sealed_order
 from tierdrill.injection import injector as injector_module
@@ -192,7 +193,7 @@ def test_what_does_not_land_is_undone_at_once(tmp_path: Path, place: Place, stat
 
 def throw(home: Path) -> None:
     with closing(Ledger(home)) as ledger:
-        ledger.halt("somebody", "a reason")
+        throw_kill_switch(ledger.home, "somebody", "a reason")
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from tests.judge.build import shipped
 from tests.raw_event import event
 from tierdrill.history.events import Event
 from tierdrill.history.history_store import HistoryStore, RunRecord
+from tierdrill.history.kill_switch import throw_kill_switch
 from tierdrill.recovery.cleanup import end_processes, own_process
 from tierdrill.targets.experiment import experiment_place
 
@@ -155,7 +156,7 @@ def test_without_a_runner_the_kill_switch_is_obeyed_all_the_same(stock: Stock) -
     process = subprocess.Popen([*command, "--until-clean"], start_new_session=True)
     try:
         ledger = stock.ledger
-        ledger.halt("ann", "incident 7")
+        throw_kill_switch(ledger.home, "ann", "incident 7")
         ledger.close()
         assert process.wait(20) == 0
         assert not stock.marker.exists() and stock.open_faults() == []

@@ -11,6 +11,7 @@ import pytest
 
 from tierdrill.conductor.phases import PlanClock
 from tierdrill.conductor.run_watchers import keep_leases
+from tierdrill.history.kill_switch import throw_kill_switch
 from tierdrill.history.ledger import Ledger
 from tierdrill.injection.injector import wait_until
 from tierdrill.process.signals import StopSignal
@@ -87,7 +88,7 @@ def test_the_kill_switch_is_obeyed_and_leases_are_renewed_whatever_the_clock_say
         renewed.append(names)
         monkeypatch.setattr(time, "time", lambda: real() + (3600.0 if len(renewed) % 2 else -3600.0))
         if len(renewed) == 3:
-            ledger.halt("anna", "enough")
+            throw_kill_switch(ledger.home, "anna", "enough")
 
     async def play() -> None:
         keeping = asyncio.create_task(keep_leases(ledger, "r1", 1.0, stop, renew))

@@ -13,6 +13,7 @@ import pytest
 
 from tests.schedule.houses import House, ended, new_house, until
 from tierdrill.history.history_store import HistoryStore
+from tierdrill.history.kill_switch import throw_kill_switch
 from tierdrill.history.ledger import Ledger
 from tierdrill.schedule.store.slot_records import SlotRecord, SlotState
 
@@ -48,7 +49,7 @@ def statuses(house: House, record: SlotRecord) -> list[tuple[str, str]]:
 
 def test_a_halted_home_holds_each_slot_and_says_who_halted_it(house: House) -> None:
     with closing(Ledger(house.home)) as ledger:
-        ledger.halt("ann", "incident 7")
+        throw_kill_switch(ledger.home, "ann", "incident 7")
     house.calendar(entry())
     scheduler = house.start()
     with ended(scheduler):

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, unquote
 import pytest
 
 from tierdrill.history.events import Event
+from tierdrill.history.kill_switch import throw_kill_switch
 from tierdrill.history.ledger import Ledger
 from tierdrill.history.ledger_tables import LedgerFault
 from tierdrill.lab.calls import Call
@@ -263,7 +264,7 @@ def test_what_may_have_happened_stays_on_the_ledger(fake: FakeLab) -> None:
 def test_nothing_begins_once_everything_is_halted_but_giving_back_goes_on(fake: FakeLab) -> None:
     do(fake, "shed", tier="best-effort", fraction=0.5)
     with closing(Ledger(fake.home)) as ledger:
-        ledger.halt("anna", "enough")
+        throw_kill_switch(ledger.home, "anna", "enough")
     refused = do(fake, "set-flag", flag="retries", value=True)
     assert not refused.ok and "enough (anna)" in refused.detail and fake.said["flags"]["gateway-a"] == {}
     assert do(fake, "shed", tier="best-effort", fraction=0.0).ok

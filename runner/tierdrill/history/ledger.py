@@ -166,13 +166,6 @@ class Ledger(EnvironmentLocks):
         )
         return [OwnedProcess(row[0], row[1], ProcessId(*row[2:6]), row[6]) for row in rows]
 
-    def halt(self, author: str, reason: str) -> None:
-        """Throw the kill switch: nothing may start, and what runs must stop. See kill_switch.py."""
-        asked = Halt(time.time(), valid(author), valid(reason))
-        with self._explained():
-            self._kill_switch.throw(asked)
-        self.record(asked)
-
     def record(self, asked: Halt) -> None:
         """Write a halt down, in the audit log too; the kill switch itself is a file."""
         self._do("INSERT INTO halts VALUES (?, ?, ?, NULL, NULL, NULL)", asked.at, asked.author, asked.reason)
