@@ -26,7 +26,7 @@ UNSHARED = ("unshare", "--mount", "--pid", "--uts", "--fork", "--kill-child", "-
 
 SYSTEM = "system"
 """The node of gateways and monitoring, where the cluster has a platform: without GPUs, and left alone by drills."""
-WEIGHT, SYSTEM_WEIGHT, OWN_WEIGHT = 1.0, 4.0, 0.25
+WEIGHT, SYSTEM_WEIGHT, OWN_WEIGHT = 1.0, 4.0, 0.125
 """Of the processors, as nodes share them that are one machine: of the nodes beside each other, of the one with the
 gateways (a machine of its own elsewhere), and of what a node does itself beside its pods. With equal ones whatever
 starts a pod takes the processors from requests that are served.
