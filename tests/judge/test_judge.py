@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.judge.build import ZERO, Run, shipped
@@ -117,6 +119,15 @@ def test_a_run_that_cannot_be_believed_is_inconclusive(setting: DrillSetting, ru
     found = verdict(setting, run)
     assert found.status is Status.INCONCLUSIVE
     assert check in found.reasons
+
+
+def test_what_the_hypervisor_took_is_told_beside_what_was_idle(setting: DrillSetting) -> None:
+    health = {"machine_idle": 0.4, "machine_stolen": 0.6, "loop_lag_s": 0.002, "interval_s": 1.0, "stalled": False}
+    said = [check.seen for check in verdict(setting, Run()).checks if check.id == "load/machine"]
+    run = Run(extra=[Event(ZERO + second, "load.health", "load", health) for second in range(14, 34)])
+    told = [check.seen for check in verdict(setting, run).checks if check.id == "load/machine"]
+    assert said == ["idle 40% on average"]
+    assert re.fullmatch(r"idle 40% on average, and (59|60)% taken by its hypervisor", told[0])
 
 
 @pytest.mark.parametrize("run", [Run(landed=False), Run(idle=0.0, cut_at=40.0)])

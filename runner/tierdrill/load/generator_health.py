@@ -12,8 +12,8 @@ STALL_S = 0.5
 _STAT = Path("/proc/stat")
 
 
-def machine_times() -> tuple[float, float] | None:
-    """(idle, total) jiffies of all CPUs since boot; None where there is no /proc.
+def machine_times() -> tuple[float, float, float] | None:
+    """(idle, stolen by the hypervisor, total) jiffies of all CPUs since boot; None where there is no /proc.
 
     What processes of a lower priority (nice above 0) use counts as idle: it is ours as soon as we want it. Not where we
     are such a process ourselves.
@@ -25,7 +25,7 @@ def machine_times() -> tuple[float, float] | None:
         return None
     # Idle and waiting for I/O. Stolen time is in the total: a hypervisor's neighbour is a busy machine too.
     below_us = numbers[1] if os.getpriority(os.PRIO_PROCESS, 0) <= 0 else 0
-    return float(numbers[3] + numbers[4] + below_us), float(sum(numbers))
+    return float(numbers[3] + numbers[4] + below_us), float(sum(numbers[7:8])), float(sum(numbers))
 
 
 class Vitals:
@@ -53,9 +53,10 @@ class Vitals:
         """The interval's figures; `due`, `sent` and `dropped` count from the start."""
         at, cpu_s, machine = time.monotonic(), time.process_time(), machine_times()
         elapsed_s = max(at - self._at, 1e-9)
-        idle = None
-        if machine is not None and self._machine is not None and machine[1] > self._machine[1]:
-            idle = round((machine[0] - self._machine[0]) / (machine[1] - self._machine[1]), 4)
+        idle = stolen = None
+        if machine is not None and self._machine is not None and machine[2] > self._machine[2]:
+            idle_ticks, stolen_ticks, ticks = (now - then for now, then in zip(machine, self._machine, strict=True))
+            idle, stolen = round(idle_ticks / ticks, 4), round(stolen_ticks / ticks, 4)
         send_lags = sorted(self._send_lags)
         report = {
             "kind": "report",
@@ -65,6 +66,7 @@ class Vitals:
             "cpu_s": round(cpu_s, 4),
             "cpu": round((cpu_s - self._cpu_s) / elapsed_s, 4),
             "machine_idle": idle,
+            "machine_stolen": stolen,
             "loop_lag_s": round(max(self._lags, default=0.0), 6),
             "lag_p99_s": round(send_lags[int(len(send_lags) * 0.99)], 6) if send_lags else None,
             "stalled": bool(send_lags) and send_lags[-1] > STALL_S,

@@ -188,6 +188,7 @@ class LoadHealth(Payload, kind="load.health"):
     cpu: float | None = None
     cpu_s: float | None = None
     machine_idle: float | None = None
+    machine_stolen: float | None = None
     stalled: bool | None = None
     due: int | None = None
     sent: int | None = None

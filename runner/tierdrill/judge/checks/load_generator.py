@@ -31,6 +31,7 @@ from tierdrill.judge.timeline import Timeline
 from tierdrill.judge.verdict import Check, Status
 from tierdrill.text import plural
 
+STOLEN_TOLD = 0.01
 LOOP_LAG_MAX_S = 0.25
 RATE_TOLERANCE = 0.1
 ACCOUNTED_MIN = 0.99
@@ -230,6 +231,9 @@ def _machine(setting: DrillSetting, events: Sequence[Event], span: tuple[float, 
     reports = [(event, said) for event, said in each(events, LoadHealth) if span[0] <= event.at < span[1] + 2]
     floor = setting.environment.idle_floor
     idles = [said.machine_idle for _, said in reports if said.machine_idle is not None]
+    taken = [said.machine_stolen for _, said in reports if said.machine_stolen is not None]
+    stolen = sum(taken) / len(taken) if taken else 0.0
+    by_others = f", and {stolen:.0%} taken by its hypervisor" if stolen >= STOLEN_TOLD else ""
     loops = sorted(said.loop_lag_s for _, said in reports if said.loop_lag_s is not None)
     idle = sum(idles) / len(idles) if idles else None
     loop = loops[min(len(loops) - 1, math.ceil(len(loops) * 0.9) - 1)] if loops else None
@@ -239,7 +243,7 @@ def _machine(setting: DrillSetting, events: Sequence[Event], span: tuple[float, 
             "machine",
             idle is not None and idle >= floor,
             f"the machine is idle, or at work of lower priority, for {show_ratio(floor)} or more of the time",
-            f"idle {idle:.0%} on average" if idle is not None else "the generator did not report",
+            f"idle {idle:.0%} on average{by_others}" if idle is not None else "the generator did not report",
             [event for event, _ in reports],
             group="load",
             value=idle,

@@ -12,6 +12,8 @@ from tierdrill.report.recent_seconds import recent_sli
 from tierdrill.report.run_model import RunState
 
 ROWS_MAX = 4
+STOLEN_TOLD = 0.05
+"""So much of its processors that a machine's hypervisor gives to others is told."""
 
 
 @dataclass(frozen=True)
@@ -176,4 +178,6 @@ def load_row(state: RunState, glyphs: Glyphs = UNICODE) -> Row:
         parts.append(f"{health.dropped:g} dropped")
     if health.machine_idle is not None:
         parts.append(f"machine idle {show_share(health.machine_idle)}")
+    if health.machine_stolen is not None and health.machine_stolen >= STOLEN_TOLD:
+        parts.append(f"{show_share(health.machine_stolen)} of it taken by its hypervisor")
     return Row(f" {glyphs.dot} ".join(parts), "bad" if health.stalled or health.dropped else "info")
