@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.api_witness import ApiWitness
+from tests.cluster.pod_image import KUBECONFIG
 from tests.cluster.rig.build import built
 from tests.cluster.rig.instance import cache
 from tests.cluster.rig.needs import missing
 
 RIG = Path(__file__).with_name("cluster")
-KUBECONFIG = "TIERDRILL_TEST_KUBECONFIG"
 NAME = "TIERDRILL_CLUSTER"
 OWN_NAMES = ("tests", "tests2", "tests3")
 """Of clusters that tests start: each session takes one that no other has."""

@@ -6,7 +6,6 @@ import base64
 import contextlib
 import json
 import secrets
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import yaml
 from kubernetes import client
 
 from tests.cluster.api_witness import ApiWitness, pod_ready
-from tests.cluster.rig.image import NAME as IMAGE
+from tests.cluster.pod_image import pod_image
 from tests.kubernetes_api import workloads_of
 from tierdrill.documents.models.kubernetes import KubernetesSettings
 from tierdrill.faults.known_kinds import KINDS
@@ -25,12 +24,10 @@ from tierdrill.targets.kubernetes.drill_permissions import needed
 from tierdrill.targets.kubernetes.fault_port import KubernetesPort
 from tierdrill.targets.kubernetes.manifests.rbac import role_objects
 
-ALLOWED = {"tierdrill.io/drills": "allowed"}
+ALLOWED, SELECTED = {"tierdrill.io/drills": "allowed"}, "tierdrill.io/drills=allowed"
 TIERS = {"critical": 3, "best-effort": 2}
 MODELS = {"critical": "assistant", "best-effort": "batch"}
 GATEWAY = "gateway"
-SHARED = ("/usr", "/lib", "/lib64", "/etc/alternatives", sys.base_prefix)
-"""What pods have of this machine. Debian's iptables is a link that leads through its alternatives."""
 CREATED = {
     "Namespace": "/api/v1/namespaces",
     "ServiceAccount": "/api/v1/namespaces/{}/serviceaccounts",
@@ -61,6 +58,7 @@ class Drilled:
     def names(self) -> dict[str, dict[str, str]]:
         """All nodes, the ready pods of each model, and the gateway's."""
         names = {one["metadata"]["name"]: _ref("Node", one) for one in self.api.get("/api/v1/nodes")["items"]}
+        names |= {f"node-{number}": names[name] for number, name in enumerate(drilled_nodes(self.api), 1)}
         for tier, model in MODELS.items():
             found = self.api.get(self.pods, labelSelector=f"tier={tier}")["items"]
             ready = sorted((one for one in found if pod_ready(one)), key=lambda one: str(one["metadata"]["name"]))
@@ -79,6 +77,11 @@ class Drilled:
             )
 
 
+def drilled_nodes(api: ApiWitness) -> list[str]:
+    """The nodes that have opted in, by name: node-1 and so on for the tests, whatever they are called."""
+    return sorted(one["metadata"]["name"] for one in api.get("/api/v1/nodes", labelSelector=SELECTED)["items"])
+
+
 def _ref(kind: str, raw: dict[str, Any]) -> dict[str, str]:
     meta = raw["metadata"]
     return {"kind": kind, "namespace": meta.get("namespace", ""), "name": meta["name"], "uid": meta["uid"]}
@@ -92,12 +95,7 @@ def two_tiers(api: ApiWitness, kubeconfig: Path, folder: Path) -> Iterator[Drill
     settings = KubernetesSettings.model_validate(
         {
             "namespace": own,
-            "image": {
-                "name": IMAGE,
-                "python": str(Path(sys.base_prefix) / "bin/python3"),
-                "pull_policy": "Never",
-                "host_paths": [one for one in SHARED if Path(one).is_dir()],
-            },
+            "image": pod_image().settings,
             "tiers": {tier: {"namespaces": [namespace], "selector": f"tier={tier}"} for tier in TIERS},
             "gateways": {"namespaces": [namespace], "selector": f"app={GATEWAY}"},
         }
@@ -143,11 +141,11 @@ def two_tiers(api: ApiWitness, kubeconfig: Path, folder: Path) -> Iterator[Drill
 
 def deployment(name: str, labels: dict[str, str], replicas: int, priority_class: str) -> dict[str, Any]:
     """Pods that take connections, spread over the nodes that have opted in, which end at once."""
+    image = pod_image()
     container = {
         "name": "server",
-        "image": IMAGE,
-        "imagePullPolicy": "Never",
-        "command": ["sh", "-c", "trap exit TERM; /bin/busybox httpd -p 8080 -h /tmp; while :; do sleep 0.1; done"],
+        **image.container,
+        "command": ["sh", "-c", f"trap exit TERM; {image.serve} & while :; do sleep 0.1; done"],
         "ports": [{"containerPort": 8080}],
     }
     lost = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")

@@ -11,8 +11,8 @@ import pytest
 
 from tests.cluster.api_witness import ApiWitness, pod_ready
 from tests.cluster.conftest import ClusterInUse
-from tests.cluster.rig.image import NAME as IMAGE
-from tests.cluster.rig.image import host_python
+from tests.cluster.drilled_workloads import drilled_nodes
+from tests.cluster.pod_image import pod_image
 from tests.kubernetes_api import workloads_of
 from tierdrill.faults.known_kinds import KINDS, checked_parameters
 from tierdrill.targets.base import FaultOrder, TargetError
@@ -22,7 +22,7 @@ from tierdrill.targets.kubernetes.ledger_map import RunMap
 
 pytestmark = pytest.mark.cluster
 OPT_IN = {"tierdrill.io/drills": "allowed"}
-SERVE = "echo well >/tmp/index.html; echo up 1 >/tmp/metrics; exec /bin/busybox httpd -f -p 8080 -h /tmp"
+SERVE = f"echo well >/tmp/index.html; echo up 1 >/tmp/metrics; exec {pod_image().serve}"
 LEASE_S = 3.0
 
 
@@ -42,14 +42,13 @@ class Platform:
             self.api.send("POST", "/api/v1/namespaces", {"metadata": {"name": name, "labels": labels}})
             accounts = f"/api/v1/namespaces/{name}/serviceaccounts"
             self.api.wait(accounts, lambda found: "default" in found)
-        wanted = {"assistant": "node-2", "exporter": "node-2", "gateway": "node-1", "picker": "node-1"}
-        for app, node in wanted.items():
-            self._deploy(app, node)
+        self.nodes = drilled_nodes(self.api)
+        for app, number in {"assistant": 1, "exporter": 1, "gateway": 0, "picker": 0}.items():
+            self._deploy(app, self.nodes[number])
         self.pods = f"/api/v1/namespaces/{self.namespace}/pods"
         found = self.api.wait(self.pods, lambda pods: len(pods) == 4 and all(map(pod_ready, pods.values())))
         by_app = {one["metadata"]["labels"]["app"]: one for one in found.values()}
-        runtime = host_python()
-        nodes = self.api.get("/api/v1/nodes")["items"]
+        nodes = {one["metadata"]["name"]: _ref("Node", one) for one in self.api.get("/api/v1/nodes")["items"]}
         self.place = {
             "target": "kubernetes",
             "environment": "test",
@@ -61,19 +60,15 @@ class Platform:
             "fault_s": 8.0,
             "settings": {
                 "namespace": self.own,
-                "image": {
-                    "name": IMAGE,
-                    "python": runtime["command"][0],
-                    "pull_policy": "Never",
-                    "host_paths": [one["mountPath"] for one in runtime["volumeMounts"]],
-                },
+                "image": pod_image().settings,
                 "tiers": {"critical": self._selected("assistant")},
                 "gateways": {**self._selected("gateway"), "picker": self._selected("picker")},
                 "exporter": self._selected("exporter"),
             },
             "workloads": workloads_of({"assistant": "critical"}),
             "names": {
-                **{node["metadata"]["name"]: _ref("Node", node) for node in nodes},
+                **nodes,
+                **{f"node-{number}": nodes[name] for number, name in enumerate(self.nodes, 1)},
                 "assistant-1": {**_ref("Pod", by_app["assistant"]), "workload": "Deployment assistant"},
                 "gateway-a": _ref("Pod", by_app["gateway"]),
             },
@@ -88,17 +83,17 @@ class Platform:
     def _deploy(self, app: str, node: str) -> None:
         container = {
             "name": app,
-            "image": IMAGE,
-            "imagePullPolicy": "Never",
+            **pod_image().container,
             "command": ["sh", "-c", SERVE],
             "ports": [{"containerPort": 8080, "name": "http"}],
             "readinessProbe": {"httpGet": {"path": "/", "port": "http"}, "periodSeconds": 1, "failureThreshold": 1},
         }
         labels = {"app": app}
+        on = {"nodeSelectorTerms": [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]}]}
         tolerate = [{"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute"}]
         spec = {
             "containers": [container],
-            "nodeSelector": {"kubernetes.io/hostname": node},
+            "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": on}},
             "automountServiceAccountToken": False,
             "terminationGracePeriodSeconds": 0,
             "tolerations": [*tolerate, {**tolerate[0], "key": "node.kubernetes.io/not-ready"}],
@@ -153,12 +148,12 @@ def platform(cluster: ClusterInUse) -> Iterator[Platform]:
 
 def test_an_agent_is_armed_soon_and_small(platform: Platform) -> None:
     began = time.monotonic()
-    line = agents.agent_on(platform.port.place, platform.run, "node-3", LEASE_S)
+    line = agents.agent_on(platform.port.place, platform.run, platform.nodes[2], LEASE_S)
     took = time.monotonic() - began
     assert line.order("list")["faults"] == []
     print(f"agent armed within {took:.2f} s")
     found = platform.api.get(f"/api/v1/namespaces/{platform.own}/pods")["items"]
-    [pod] = [one for one in found if one["spec"].get("nodeName") == "node-3"]
+    [pod] = [one for one in found if one["spec"].get("nodeName") == platform.nodes[2]]
     assert pod["metadata"]["ownerReferences"][0]["name"] == platform.book.name
     volumes = {key for one in pod["spec"]["volumes"] for key in one}
     assert not volumes & {"projected", "secret"} and "ports" not in pod["spec"]["containers"][0]
@@ -209,16 +204,16 @@ def test_a_link_is_broken_at_its_far_end_where_the_near_one_may_not_be_touched(
 ) -> None:
     platform.all_ready()
     label = {"metadata": {"labels": {"tierdrill.io/drills": None}}}
-    platform.api.send("PATCH", "/api/v1/nodes/node-1", label)
+    platform.api.send("PATCH", f"/api/v1/nodes/{platform.nodes[0]}", label)
     try:
         order = platform.order(kind, **{"source": "gateway-a", "destination": "node-2", **settings})
-        assert [one["node"]["name"] for one in order.parameters["agents"]] == ["node-2"]
+        assert [one["node"]["name"] for one in order.parameters["agents"]] == [platform.nodes[1]]
         platform.port.inject(order)
         platform.landed(order)
         platform.port.revert(order)
         platform.gone(order)
     finally:
-        platform.api.send("PATCH", "/api/v1/nodes/node-1", {"metadata": {"labels": OPT_IN}})
+        platform.api.send("PATCH", f"/api/v1/nodes/{platform.nodes[0]}", {"metadata": {"labels": OPT_IN}})
 
 
 def test_a_killed_replica_comes_back_when_it_is_let(platform: Platform) -> None:

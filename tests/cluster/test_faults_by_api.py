@@ -13,7 +13,7 @@ import pytest
 
 from tests.cluster.api_witness import pod_ready
 from tests.cluster.conftest import ClusterInUse
-from tests.cluster.drilled_workloads import Drilled, two_tiers
+from tests.cluster.drilled_workloads import Drilled, drilled_nodes, two_tiers
 from tests.cluster.faults_to_inject import RUN, bound
 from tierdrill.faults.known_kinds import KINDS
 from tierdrill.injection.undo import await_proof
@@ -157,7 +157,8 @@ def test_the_warden_undoes_what_a_dead_runner_has_left(drilled: Drilled) -> None
     port = drilled.port()
     hold = Hold(port.place, RUN, LEASE_S)
     began = time.monotonic()
-    hold.hold(["node-2"], 60.0)
+    held = drilled_nodes(drilled.api)[1]
+    hold.hold([held], 60.0)
     print(f"held after {time.monotonic() - began:.2f} s")
     orders = [
         bound(port, "node-cordon", LEASE_S, node="node-2"),
@@ -170,14 +171,14 @@ def test_the_warden_undoes_what_a_dead_runner_has_left(drilled: Drilled) -> None
         hold.beat()
     # From here on nobody renews the Lease.
     last = time.monotonic()
-    node = drilled.api.wait_for_node("node-2", lambda node: "unschedulable" not in node["spec"], 30.0)
+    node = drilled.api.wait_for_node(held, lambda node: "unschedulable" not in node["spec"], 30.0)
     print(f"undone {time.monotonic() - last:.2f} s after the last renewal, with a lease of {LEASE_S:g} s")
     assert "tierdrill.io/cordoned-for" not in node["metadata"].get("annotations", {})
     drilled.api.wait(f"/api/v1/namespaces/{drilled.own}/configmaps", lambda maps: hold._map.name not in maps)
     assert drilled.api.get(f"/api/v1/namespaces/{drilled.namespace}/resourcequotas")["items"] == []
     drilled.api.wait(f"/api/v1/namespaces/{drilled.own}/pods", lambda pods: pods == {})
     assert all(port.gone(order).seen for order in orders)
-    with pytest.raises(TargetError, match=r"given up for us: .*node node-2: put back"):
+    with pytest.raises(TargetError, match=rf"given up for us: .*node {held}: put back"):
         hold.beat()
     assert all(map(pod_ready, drilled.api.get(drilled.pods)["items"]))
 

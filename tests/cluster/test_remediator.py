@@ -10,7 +10,7 @@ import pytest
 
 from tests.cluster.api_witness import ApiWitness, pod_ready
 from tests.cluster.conftest import ClusterInUse
-from tests.cluster.rig.image import NAME as IMAGE
+from tests.cluster.pod_image import pod_image
 from tests.foreign_remediator import CONDITION, ForeignRemediator, judged
 from tests.foreign_remediator_cases import Judge, RemediatorCases
 from tests.judge.build import shipped
@@ -41,7 +41,7 @@ def namespace(cluster: ClusterInUse) -> Iterator[str]:
         "nodeSelector": {"tierdrill.io/drills": "allowed"},
         "terminationGracePeriodSeconds": 0,
         "topologySpreadConstraints": [spread],
-        "containers": [{"name": "serve", "image": IMAGE, "command": ["sleep", "3600"], "imagePullPolicy": "Never"}],
+        "containers": [{"name": "serve", **pod_image().container, "command": ["sleep", "3600"]}],
     }
     spec = {
         "replicas": 3,
