@@ -205,17 +205,19 @@ def test_a_proof_is_resumed_with_what_is_still_to_be_shown(
         *(earlier("node-loss", one) for one in loss),
         earlier("replica-errors", "drill"),
         earlier("replica-errors", "blip", as_expected=False),
+        earlier("replica-errors", errors[-1]),
         *(earlier("slow-link", one, documents="others") for one in slow),
     ]
     monkeypatch.setattr(provenance, "git_state", lambda: CODE)
     monkeypatch.setattr("tierdrill.recovery.finalize.figures_in", lambda home: before)
     told = proving("--all", "--resume", "--json")
-    assert told.made == [*(("replica-errors", one) for one in errors[1:]), *(("slow-link", one) for one in slow)]
+    assert told.made == [*(("replica-errors", one) for one in errors[1:-1]), *(("slow-link", one) for one in slow)]
     # Runs that are made here all pass, also those that must not.
     assert [one["proven"] for one in told.document["drills"]] == [True, False, False]
-    assert f"{len(loss) + 1} runs of before count as made" in told.lines
-    assert f"run 1 of {len(errors) - 1 + len(slow)}: replica-errors, blip twin: a-run" in told.lines
+    assert f"{len(loss) + 2} runs of before count as made" in told.lines
+    assert f"run 1 of {len(errors) - 2 + len(slow)}: replica-errors, blip twin: a-run" in told.lines
     assert [len(one["rows"]) for one in told.document["drills"]] == [len(loss), len(errors), len(slow)]
+    assert [row["variant"] for row in told.document["drills"][1]["rows"]] == errors
     named = {row["variant"]: bool(row["named_checks"]) for row in told.document["drills"][0]["rows"]}
     assert named == {one: one.startswith("sabotage:") for one in loss}
     assert "1 of 3 drills proven, 2 not" in (tmp_path / "home" / "prove.html").read_text("utf-8")

@@ -110,8 +110,8 @@ def _recorded_digest(home: Path, run: str) -> str | None:
 
 
 def made_before(home: Path, wanted: Iterable[tuple[DrillSetting, Sequence[str]]]) -> list[list[ProofRow]]:
-    """For each drill, with the variants wanted for its proof, the rows of the first ones that this build has shown with
-    these documents.
+    """For each drill, with the variants wanted for its proof, the rows of those that this build has shown with these
+    documents.
     """
     from tierdrill.conductor.provenance import build_of, git_state
     from tierdrill.judge.trend.proof_status import shown_by

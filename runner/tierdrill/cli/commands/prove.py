@@ -227,19 +227,19 @@ def _prove(
             if not proof.left:
                 continue
 
-            def on_row(row: ProofRow, outcome: RunOutcome, rows: list[ProofRow] = proof.rows) -> None:
-                rows.append(row)
+            def on_row(row: ProofRow, outcome: RunOutcome, proof: DrillProof = proof) -> None:
+                proof.add(row)
                 runs.on_row(row, outcome)
                 if page is not None:
                     _write_page(here, proofs, began, page)
 
             try:
-                asyncio.run(prove(settings[proof.drill], options, [runs.tell], on_row, proof.left))
+                made = asyncio.run(prove(settings[proof.drill], options, [runs.tell], on_row, proof.left))
             finally:
                 if not as_json:
                     console.print(matrix_table(proof.drill, proof.rows, glyphs_for(console)))
                     console.print(conclusion(proof.drill, proof.rows, proof.left))
-            if proof.rows[-1].ends_the_proof:
+            if made[-1].ends_the_proof:
                 break
     finally:
         if page is not None:

@@ -81,12 +81,12 @@ def check_environments(context: Context) -> None:
 
 
 def _check_drills(context: Context, place: Place, environment: Environment) -> None:
-    """What is its own with a drill: of drills that there are, for what they expect. A folder that has none at all is
-    meant for those of another.
+    """What is its own with a drill, for what that expects. The drills of an environment may be another folder's: one
+    that is not here is worth a look only.
     """
     for name, here in environment.drills.items():
         if context.reading.named("Drill"):
-            context.known(place.at(name), "Drill", name)
+            context.known(place.at(name).lenient(), "Drill", name)
         if not here.model_fields_set:
             place.at(name).report("nothing that is different", "within, traffic, or both")
         if (drill := context.catalogue.drills.get(name)) is not None:

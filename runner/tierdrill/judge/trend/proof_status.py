@@ -98,14 +98,14 @@ def proof_of(runs: DrillRuns) -> Proof:
 def shown_by(
     setting: DrillSetting, runs: Sequence[RunFigures], wanted: Sequence[str], build: Build
 ) -> list[ProofRow]:
-    """The rows of a proof that was left off: of the variants wanted, the first ones whose newest run that says anything
-    was made by the same unchanged build, with the same documents, and came out as it must.
+    """The rows of a proof that was left off: of the variants wanted, those whose newest run that says anything was made
+    by the same unchanged build, with the same documents, and came out as it must.
     """
     rows: list[ProofRow] = []
     for variant in wanted:
         run = _newest(runs, variant)
         if run is None or run.build != build or build.changed or not run.as_expected or run.ended_at is None:
-            break
+            continue
         named, seconds = named_by(setting, variant), run.ended_at - run.started_at
         expected = "failed" if named else "passed"
         rows.append(ProofRow(variant, expected, run.status, named, run.reasons, True, run.run, seconds))

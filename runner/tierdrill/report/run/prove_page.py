@@ -33,7 +33,13 @@ class DrillProof:
     @property
     def left(self) -> Sequence[str]:
         """The variants that were not run (any more)."""
-        return self.wanted[len(self.rows) :]
+        made = {row.variant for row in self.rows}
+        return [variant for variant in self.wanted if variant not in made]
+
+    def add(self, row: ProofRow) -> None:
+        """One more row, at its place among the others."""
+        self.rows.append(row)
+        self.rows.sort(key=lambda one: self.wanted.index(one.variant))
 
     @property
     def seconds(self) -> float:
