@@ -184,6 +184,7 @@ def test_they_are_valid_with_the_alerts_we_raise() -> None:
         "roll-back-model",
         "shed-best-effort",
         "shift-traffic",
+        "spare-starved-node",
         "suspect-nvlink",
         "sync-clock",
         "tighten-retry-budget",

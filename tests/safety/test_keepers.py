@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from tests.cli.support import tierdrill
-from tests.conductor.test_reaper import RUN, reaper
+from tests.recovery.test_reaper import RUN, reaper
 from tierdrill.history.ledger import Ledger
 from tierdrill.history.ledger_tables import OwnedProcess
 from tierdrill.process.identity import STOPPED, identify
