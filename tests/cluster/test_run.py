@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import shutil
 import subprocess
 import sys
 import time
@@ -14,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.cluster.api_witness import pod_ready
 from tests.cluster.conftest import ClusterInUse
 from tests.cluster.rig.instance import Instance
-from tests.e2e.home import ROOT
 from tierdrill.cli.drill_documents import environment_setting
 from tierdrill.cli.folders import shipped_catalogue
 from tierdrill.judge.judge import SLOWING
@@ -32,7 +30,6 @@ CERTAIN = ("fault/", "playbook/", "run/clean", "run/watches", "run/completed", "
 AGAIN = "/escalation"
 """But where pods start slowly, a tier is not whole in time, and the playbook calls for help instead of a second run."""
 SCRAPED_S = 60.0
-LOAD = 0.6
 TIMES = (
     "/latency-", "/time_to_first_token-", "/queue_wait-", "/time_to_mitigate", "/fallback", "/fault-phase-times",
     "/rejections-cheap",
@@ -68,28 +65,18 @@ def environment(tiered_cluster: ClusterInUse) -> Path:
 @pytest.fixture(scope="module")
 def quicker(environment: Path) -> Path:
     """The same with shorter phases, and as much time as it has for a lost node."""
-    within = "{NodeNotReady: 16s, ServingCapacityLow: 16s, reschedule-critical: 20s, shed-best-effort: 20s}"
-    told = environment.read_text().replace("\npace: 2\n", f"\npace: 1.5\ndrills: {{node-loss: {{within: {within}}}}}\n")
-    assert within in told
+    document = yaml.safe_load(environment.read_text())
+    within = {"NodeNotReady": 8, "ServingCapacityLow": 8, "reschedule-critical": 10, "shed-best-effort": 10}
+    here = {name: f"{document['pace'] * seconds}s" for name, seconds in within.items()}
+    document["drills"]["node-loss"] = {"within": here}
     path = environment.with_name("quicker.yaml")
-    path.write_text(told)
+    path.write_text(yaml.safe_dump(document | {"pace": 1.5}))
     return path
 
 
-@pytest.fixture(scope="module")
-def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shipped one, with less load where a node is lost: one machine is cluster, gateways and load at once."""
-    root = tmp_path_factory.mktemp("less-load")
-    for folder in ("drills", "experiments", "playbooks"):
-        shutil.copytree(ROOT / folder, root / folder)
-    path = root / "drills" / "node-loss.yaml"
-    path.write_text(re.sub(r"\brate: (\d+)/s", lambda rate: f"rate: {int(rate[1]) * LOAD:g}/s", path.read_text()))
-    return root
-
-
-def drill(name: str, environment: Path, catalogue: Path, home: Path, *how_else: str) -> Drilled:
+def drill(name: str, environment: Path, home: Path, *how_else: str) -> Drilled:
     """Run it as a person would."""
-    base = [sys.executable, "-m", "tierdrill", "--catalogue", str(catalogue)]
+    base = [sys.executable, "-m", "tierdrill"]
     how: dict[str, Any] = {"env": {**os.environ, "TIERDRILL_HOME": str(home)}, "capture_output": True, "text": True}
     command = [*base, "run", name, "--environment", str(environment), *how_else]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, **how)
@@ -149,14 +136,14 @@ def node_to_lose(cluster: ClusterInUse, environment: Path) -> str:
 
 
 def test_a_node_loses_power_and_a_playbook_moves_what_it_ran(
-    cluster: ClusterInUse, quicker: Path, catalogue: Path, tmp_path: Path
+    cluster: ClusterInUse, quicker: Path, tmp_path: Path
 ) -> None:
     lost = f"node={node_to_lose(cluster, quicker)}"
-    drilled = drill("node-loss", quicker, catalogue, tmp_path / "first", "--set", lost)
+    drilled = drill("node-loss", quicker, tmp_path / "first", "--set", lost)
     if "run/completed" in drilled.wrong and SLOWING & drilled.wrong.keys():
         # Too much ran on this machine, and what that broke has ended the run.
         lost = f"node={node_to_lose(cluster, quicker)}"
-        drilled = drill("node-loss", quicker, catalogue, tmp_path / "second", "--set", lost)
+        drilled = drill("node-loss", quicker, tmp_path / "second", "--set", lost)
     judged(drilled)
     moved = {one["name"] for state in drilled.told("platform.state") for one in state["replicas"] if one["node"]}
     assert {"assistant-0", "reasoner-0"} <= moved
@@ -169,7 +156,7 @@ def test_a_node_loses_power_and_a_playbook_moves_what_it_ran(
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["replica-crash", "replica-hang"])
 def test_a_replica_fails_and_a_playbook_replaces_it(
-    name: str, cluster: ClusterInUse, environment: Path, catalogue: Path, tmp_path: Path
+    name: str, cluster: ClusterInUse, environment: Path, tmp_path: Path
 ) -> None:
-    judged(drill(name, environment, catalogue, tmp_path))
+    judged(drill(name, environment, tmp_path))
     nothing_left(cluster)
