@@ -70,7 +70,7 @@ def quicker(environment: Path) -> Path:
     here = {name: f"{document['pace'] * seconds}s" for name, seconds in within.items()}
     document["drills"]["node-loss"] = {"within": here}
     path = environment.with_name("quicker.yaml")
-    path.write_text(yaml.safe_dump(document | {"pace": 1.5}))
+    path.write_text(yaml.safe_dump(document | {"pace": 2.0}))
     return path
 
 
