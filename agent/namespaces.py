@@ -20,6 +20,7 @@ PR_SET_PDEATHSIG = 1
 COMMAND_S = 10.0
 FILES = 1 << 16
 FOLDERS = ("/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin")
+NODE_ROOT, LINKS_MAX = "/proc/1/root", 16
 Found = TypeVar("Found")
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -41,9 +42,21 @@ def tool(name: str) -> Tool | None:
     if ours is not None:
         return Tool(ours, False)
     for folder in FOLDERS:
-        if Path(f"/proc/1/root{folder}/{name}").exists():
+        if _on_node(f"{folder}/{name}"):
             return Tool(f"{folder}/{name}", True)
     return None
+
+
+def _on_node(path: str) -> bool:
+    """Whether the node has that file. Its links lead from its own root, where Debian's iptables is one, and not from
+    that of our image.
+    """
+    for _ in range(LINKS_MAX):
+        there = f"{NODE_ROOT}{path}"
+        if not os.path.islink(there):  # noqa: PTH114
+            return os.path.exists(there)  # noqa: PTH110
+        path = os.path.normpath(os.path.join(os.path.dirname(path), os.readlink(there)))  # noqa: PTH115, PTH118, PTH120
+    return False
 
 
 def enter_namespace(path: str, kind: int) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import journal
+import namespaces
 import nfqueue
 from conftest import PROGRAM, Agent, Refusal, until
 from processes import Place, place_in
@@ -185,3 +186,20 @@ def test_pressure_is_made_by_children_that_end_with_it(agent: Agent) -> None:
     agent.process.kill()
     agent.process.wait()
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
+
+
+def test_a_program_of_the_node_is_found_where_its_links_lead_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Debian, where iptables is an alternative: /usr/sbin/iptables is a link to /etc/alternatives, and so on."""
+    for folder in ("usr/sbin", "etc/alternatives"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "usr/sbin/iptables").symlink_to("/etc/alternatives/iptables")
+    (tmp_path / "etc/alternatives/iptables").symlink_to("../../usr/sbin/iptables-of-test")
+    (tmp_path / "usr/sbin/nft-of-test").symlink_to("/usr/sbin/nft-of-test")
+    monkeypatch.setattr(namespaces, "NODE_ROOT", str(tmp_path))
+    monkeypatch.setattr(namespaces.shutil, "which", lambda name, path: None)
+    assert namespaces.tool("iptables") is None
+    (tmp_path / "usr/sbin/iptables-of-test").touch()
+    assert namespaces.tool("iptables") == namespaces.Tool("/usr/sbin/iptables", of_node=True)
+    assert namespaces.tool("nft-of-test") is None

@@ -43,7 +43,10 @@ class PodImage:
 def pod_image() -> PodImage:
     """The one to use with the cluster of this session."""
     if KUBECONFIG in os.environ:
-        serve = "python3 -m http.server 8080 --directory /tmp"
+        # As many may wait to be served as ask at once, which is more than the server's own five.
+        run = "h.test(h.SimpleHTTPRequestHandler, h.ThreadingHTTPServer, port=8080)"
+        queue = 'os.chdir("/tmp"); h.ThreadingHTTPServer.request_queue_size = 128'
+        serve = f"python3 -c 'import http.server as h, os; {queue}; {run}'"
         return PodImage(os.environ.get(IMAGE, USUAL), "IfNotPresent", "python3", (), serve)
     shared = tuple(one for one in SHARED if Path(one).is_dir())
     python = str(Path(sys.base_prefix) / "bin/python3")
