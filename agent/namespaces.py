@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Callable, NamedTuple, TypeVar
 
 from fault import Refused
