@@ -24,7 +24,7 @@ from tierdrill.targets.kubernetes.drill_permissions import needed
 from tierdrill.targets.kubernetes.fault_port import KubernetesPort
 from tierdrill.targets.kubernetes.manifests.rbac import role_objects
 
-ALLOWED, SELECTED = {"tierdrill.io/drills": "allowed"}, "tierdrill.io/drills=allowed"
+ALLOWED = {"tierdrill.io/drills": "allowed"}
 TIERS = {"critical": 3, "best-effort": 2}
 MODELS = {"critical": "assistant", "best-effort": "batch"}
 GATEWAY = "gateway"
@@ -57,14 +57,13 @@ class Drilled:
 
     def names(self) -> dict[str, dict[str, str]]:
         """All nodes, the ready pods of each model, and the gateway's."""
-        names = {one["metadata"]["name"]: _ref("Node", one) for one in self.api.get("/api/v1/nodes")["items"]}
-        names |= {f"node-{number}": names[name] for number, name in enumerate(drilled_nodes(self.api), 1)}
+        names = node_names(self.api)
         for tier, model in MODELS.items():
             found = self.api.get(self.pods, labelSelector=f"tier={tier}")["items"]
             ready = sorted((one for one in found if pod_ready(one)), key=lambda one: str(one["metadata"]["name"]))
-            names |= {f"{model}-{number}": _ref("Pod", one) for number, one in enumerate(ready)}
+            names |= {f"{model}-{number}": ref("Pod", one) for number, one in enumerate(ready)}
         for one in filter(pod_ready, self.api.get(self.pods, labelSelector=f"app={GATEWAY}")["items"]):
-            names["gateway-a"] = _ref("Pod", one)
+            names["gateway-a"] = ref("Pod", one)
         return names
 
     def settled(self) -> None:
@@ -78,11 +77,19 @@ class Drilled:
 
 
 def drilled_nodes(api: ApiWitness) -> list[str]:
-    """The nodes that have opted in, by name: node-1 and so on for the tests, whatever they are called."""
-    return sorted(one["metadata"]["name"] for one in api.get("/api/v1/nodes", labelSelector=SELECTED)["items"])
+    """The nodes that have opted in, in the order of their names."""
+    found = api.get("/api/v1/nodes")["items"]
+    return sorted(one["metadata"]["name"] for one in found if ALLOWED.items() <= one["metadata"]["labels"].items())
 
 
-def _ref(kind: str, raw: dict[str, Any]) -> dict[str, str]:
+def node_names(api: ApiWitness) -> dict[str, dict[str, str]]:
+    """All nodes by their names, and those that have opted in as node-1 and so on, whatever they are called."""
+    names = {one["metadata"]["name"]: ref("Node", one) for one in api.get("/api/v1/nodes")["items"]}
+    return names | {f"node-{number}": names[name] for number, name in enumerate(drilled_nodes(api), 1)}
+
+
+def ref(kind: str, raw: dict[str, Any]) -> dict[str, str]:
+    """The object as a name stands for it."""
     meta = raw["metadata"]
     return {"kind": kind, "namespace": meta.get("namespace", ""), "name": meta["name"], "uid": meta["uid"]}
 

@@ -31,8 +31,8 @@ class PodImage:
     @property
     def settings(self) -> dict[str, Any]:
         """As an environment's `kubernetes.image`."""
-        found = {"name": self.name, "python": self.python, "pull_policy": self.pull_policy}
-        return {**found, **({"host_paths": [*self.host_paths]} if self.host_paths else {})}
+        said = {"name": self.name, "python": self.python, "pull_policy": self.pull_policy}
+        return {**said, "host_paths": [*self.host_paths]}
 
     @property
     def container(self) -> dict[str, str]:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.cluster.api_witness import ApiWitness, pod_ready
 from tests.cluster.conftest import ClusterInUse
-from tests.cluster.drilled_workloads import drilled_nodes
+from tests.cluster.drilled_workloads import ALLOWED, drilled_nodes, node_names, ref
 from tests.cluster.pod_image import pod_image
 from tests.kubernetes_api import workloads_of
 from tierdrill.faults.known_kinds import KINDS, checked_parameters
@@ -21,7 +21,6 @@ from tierdrill.targets.kubernetes.fault_port import KubernetesPort
 from tierdrill.targets.kubernetes.ledger_map import RunMap
 
 pytestmark = pytest.mark.cluster
-OPT_IN = {"tierdrill.io/drills": "allowed"}
 SERVE = f"echo well >/tmp/index.html; echo up 1 >/tmp/metrics; exec {pod_image().serve}"
 LEASE_S = 3.0
 
@@ -38,7 +37,7 @@ class Platform:
         self.api: ApiWitness = cluster.api
         self.run = f"r{secrets.token_hex(4)}"
         self.namespace, self.own = f"drilled-{self.run}", f"own-{self.run}"
-        for name, labels in ((self.namespace, OPT_IN), (self.own, {})):
+        for name, labels in ((self.namespace, ALLOWED), (self.own, {})):
             self.api.send("POST", "/api/v1/namespaces", {"metadata": {"name": name, "labels": labels}})
             accounts = f"/api/v1/namespaces/{name}/serviceaccounts"
             self.api.wait(accounts, lambda found: "default" in found)
@@ -48,7 +47,6 @@ class Platform:
         self.pods = f"/api/v1/namespaces/{self.namespace}/pods"
         found = self.api.wait(self.pods, lambda pods: len(pods) == 4 and all(map(pod_ready, pods.values())))
         by_app = {one["metadata"]["labels"]["app"]: one for one in found.values()}
-        nodes = {one["metadata"]["name"]: _ref("Node", one) for one in self.api.get("/api/v1/nodes")["items"]}
         self.place = {
             "target": "kubernetes",
             "environment": "test",
@@ -67,10 +65,9 @@ class Platform:
             },
             "workloads": workloads_of({"assistant": "critical"}),
             "names": {
-                **nodes,
-                **{f"node-{number}": nodes[name] for number, name in enumerate(self.nodes, 1)},
-                "assistant-1": {**_ref("Pod", by_app["assistant"]), "workload": "Deployment assistant"},
-                "gateway-a": _ref("Pod", by_app["gateway"]),
+                **node_names(self.api),
+                "assistant-1": {**ref("Pod", by_app["assistant"]), "workload": "Deployment assistant"},
+                "gateway-a": ref("Pod", by_app["gateway"]),
             },
         }
         self.port = KubernetesPort(self.place)
@@ -125,11 +122,6 @@ class Platform:
         self.book.delete()
         for name in (self.namespace, self.own):
             self.api.send("DELETE", f"/api/v1/namespaces/{name}")
-
-
-def _ref(kind: str, raw: dict[str, Any]) -> dict[str, str]:
-    meta = raw["metadata"]
-    return {"kind": kind, "namespace": meta.get("namespace", ""), "name": meta["name"], "uid": meta["uid"]}
 
 
 def _until(look: Callable[[], Any], within_s: float) -> None:
@@ -213,7 +205,7 @@ def test_a_link_is_broken_at_its_far_end_where_the_near_one_may_not_be_touched(
         platform.port.revert(order)
         platform.gone(order)
     finally:
-        platform.api.send("PATCH", f"/api/v1/nodes/{platform.nodes[0]}", {"metadata": {"labels": OPT_IN}})
+        platform.api.send("PATCH", f"/api/v1/nodes/{platform.nodes[0]}", {"metadata": {"labels": ALLOWED}})
 
 
 def test_a_killed_replica_comes_back_when_it_is_let(platform: Platform) -> None:
@@ -268,4 +260,4 @@ def test_what_is_not_opted_in_is_not_touched(platform: Platform) -> None:
             with pytest.raises(TargetError, match="has not opted in"):
                 platform.order(kind, **parameters)
     finally:
-        platform.api.send("PATCH", path, {"metadata": {"labels": OPT_IN}})
+        platform.api.send("PATCH", path, {"metadata": {"labels": ALLOWED}})

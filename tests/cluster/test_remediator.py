@@ -10,6 +10,7 @@ import pytest
 
 from tests.cluster.api_witness import ApiWitness, pod_ready
 from tests.cluster.conftest import ClusterInUse
+from tests.cluster.drilled_workloads import ALLOWED
 from tests.cluster.pod_image import pod_image
 from tests.foreign_remediator import CONDITION, ForeignRemediator, judged
 from tests.foreign_remediator_cases import Judge, RemediatorCases
@@ -38,7 +39,7 @@ def namespace(cluster: ClusterInUse) -> Iterator[str]:
         "labelSelector": {"matchLabels": labels},
     }
     pod = {
-        "nodeSelector": {"tierdrill.io/drills": "allowed"},
+        "nodeSelector": ALLOWED,
         "terminationGracePeriodSeconds": 0,
         "topologySpreadConstraints": [spread],
         "containers": [{"name": "serve", **pod_image().container, "command": ["sleep", "3600"]}],

@@ -25,7 +25,7 @@ def machine_times() -> tuple[float, float, float] | None:
         return None
     # Idle and waiting for I/O. Stolen time is in the total: a hypervisor's neighbour is a busy machine too.
     below_us = numbers[1] if os.getpriority(os.PRIO_PROCESS, 0) <= 0 else 0
-    return float(numbers[3] + numbers[4] + below_us), float(sum(numbers[7:8])), float(sum(numbers))
+    return float(numbers[3] + numbers[4] + below_us), float(sum(numbers[7:])), float(sum(numbers))
 
 
 class Vitals:

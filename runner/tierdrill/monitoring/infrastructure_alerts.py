@@ -72,8 +72,8 @@ is seen true for at most D plus one scrape, so `for` must exceed that:
 - TierAnswersWrong: the same and a round of golden requests through the gateways (2 s, and 2 s for a late answer).
 - ReplicaEjected: the first ejection lasts 2 s, its trial ends it or begins one of 4 s; SCRAPES_BETWEEN_EJECTIONS come
   on top.
-- NodeStarved, PcieReplayHigh, NvlinkErrors, KvCachePressure, StateMemberSlow: the same and the window they look at
-  (3 s in the lab).
+- PcieReplayHigh, NvlinkErrors, KvCachePressure, StateMemberSlow: the same and the window they look at (3 s in the lab).
+- NodeStarved: a blip is half of the window it looks at (3 s in the lab), too little of it to be late for long.
 - NodeNotReady, ServingCapacityLow: 2 s suffice, as the control plane's own grace (2 s without a heartbeat) has passed
   before. Both have the same value on purpose: a node's loss is both, and the playbook that the first one starts ends
   the second.

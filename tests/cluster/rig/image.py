@@ -7,8 +7,6 @@ import io
 import json
 import os
 import shutil
-import sys
-import sysconfig
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -55,24 +53,3 @@ def write(archive: Path) -> None:
     with tarfile.open(archive, "w") as tar:
         for name, data in files.items():
             _add(tar, name, data)
-
-
-def host_python() -> dict[str, Any]:
-    """What a pod needs to run this machine's Python with this checkout's packages, all of it read-only.
-
-    `command` begins a container's command; `volumes` go into the pod's spec, `volumeMounts` and `image` into the
-    container's.
-    """
-    wanted = [Path(sys.prefix), Path(sys.base_prefix), Path(sysconfig.get_path("stdlib"))]
-    wanted += [path for path in map(Path, ("/usr", "/lib", "/lib64", "/etc/alternatives")) if path.exists()]
-    wanted += [Path(entry) for entry in sys.path if entry and Path(entry).is_dir() and "site-packages" not in entry]
-    kept: list[Path] = []
-    for path in sorted({path.absolute() for path in wanted}):
-        if not any(path.is_relative_to(above) for above in kept):
-            kept.append(path)
-    return {
-        "image": NAME,
-        "command": [str(Path(sys.prefix) / "bin" / "python3")],
-        "volumes": [{"name": f"host-{i}", "hostPath": {"path": str(path)}} for i, path in enumerate(kept)],
-        "volumeMounts": [{"name": f"host-{i}", "mountPath": str(p), "readOnly": True} for i, p in enumerate(kept)],
-    }

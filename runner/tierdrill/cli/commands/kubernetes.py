@@ -63,7 +63,7 @@ target: kubernetes
 tiers: {tiers}
 workloads: {workloads}
 pace: 20                      # a second of a drill's document takes 20 s here
-traffic: 10                   # and a request of its load is ten
+traffic: 10                   # and its load sends ten times the requests
 kubernetes:
   context: my-cluster         # as `kubectl config get-contexts` lists it
   # cluster: UID              # `tierdrill kubernetes check` prints it: no other cluster is ever touched

@@ -32,6 +32,7 @@ from tierdrill.judge.verdict import Check, Status
 from tierdrill.text import plural
 
 STOLEN_TOLD = 0.01
+"""So much of its processors that a machine's hypervisor gives to others is told."""
 LOOP_LAG_MAX_S = 0.25
 RATE_TOLERANCE = 0.1
 ACCOUNTED_MIN = 0.99
