@@ -161,6 +161,7 @@ def _executions(events: list[Event]) -> list[tuple[str, str, bool]]:
 
 def test_they_are_valid_with_the_alerts_we_raise() -> None:
     assert [playbook.metadata.name for playbook in PLAYBOOKS] == [
+        "cordon-starved-node",
         "deweight-gpu",
         "drain-and-reboot-gpu-node",
         "drain-and-reset-gpu",
@@ -184,7 +185,6 @@ def test_they_are_valid_with_the_alerts_we_raise() -> None:
         "roll-back-model",
         "shed-best-effort",
         "shift-traffic",
-        "spare-starved-node",
         "suspect-nvlink",
         "sync-clock",
         "tighten-retry-budget",
@@ -230,7 +230,7 @@ OFF_BUS = {("gpu.state", "node-2/0"): "fallen_off_bus", ("tier.ready_share", "cr
         ("GpuAllocatableDrop", GPU, {}, ("evict-stranded", "node-2/0"), ["drain", "notify"]),
         ("NodeDiskFull", NODE_2, FULL, ("free-disk", "node-2"), ["free-disk"]),
         ("NodeClockSkew", NODE_2, SKEWED, ("sync-clock", "node-2"), ["sync-clock"]),
-        ("NodeStarved", NODE_2, {}, ("spare-starved-node", "node-2"), ["cordon", "uncordon"]),
+        ("NodeStarved", NODE_2, {}, ("cordon-starved-node", "node-2"), ["cordon", "uncordon"]),
         ("KvCachePressure", GPU, HELD, ("end-memory-hog", "node-2/0"), ["end-memory-hog"]),
         ("NvlinkErrors", GPU, {}, ("suspect-nvlink", "node-2/0"), ["cordon", "notify"]),
         ("GpuThermalThrottle", GPU, {}, ("deweight-gpu", "node-2/0"), ["set-weight", "set-weight"]),
